@@ -1,0 +1,109 @@
+"""What this machine intended and has seen of a task: the journal's row.
+
+The record is written before anything leaves this machine. Its token is part of the bid's name on the wire, so that a
+bid whose acceptance was never heard of can be found again. Times are the provider's own (simulated ones on the mock).
+
+A record is *live* until its task has ended and its bid is known to be gone: until then it may cost money.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+from attrs import frozen
+
+from flow_core.domain.bid import BidState
+from flow_core.domain.money import Price, Spend
+from flow_core.domain.names import wire_name
+from flow_core.domain.task import TaskSpec
+
+
+class Step(str, enum.Enum):
+    """How far the task has come on its way to the provider."""
+
+    HELD = "held"  # waits for other tasks; nothing has been sent
+    INTENDED = "intended"  # the request may have left; whether a bid exists is not known yet
+    PLACED = "placed"  # the provider has the bid
+    REFUSED = "refused"  # the provider said no, or it was never sent; nothing exists
+
+
+class Outcome(str, enum.Enum):
+    """How the task ended."""
+
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed-out"  # max_run_time
+    OVER_BUDGET = "over-budget"  # max_spend
+    REFUSED = "refused"  # never placed
+    VANISHED = "vanished"  # the bid was ended by someone else
+
+
+#: step -> steps that may come next. REFUSED is final; a PLACED record ends by its outcome.
+STEP_TRANSITIONS: dict[Step, frozenset[Step]] = {
+    Step.HELD: frozenset({Step.INTENDED, Step.REFUSED}),
+    Step.INTENDED: frozenset({Step.PLACED, Step.REFUSED}),
+    Step.PLACED: frozenset(),
+    Step.REFUSED: frozenset(),
+}
+
+
+@frozen(kw_only=True)
+class TaskRecord:
+    """One task as the journal keeps it; change it with `attrs.evolve` and write it back."""
+
+    token: str
+    name: str
+    provider: str
+    spec: TaskSpec
+    created_at: datetime
+    step: Step = Step.INTENDED
+    region: str = ""
+    type_id: str = ""
+    limit: Price = Price.ZERO
+    bid_id: str | None = None
+    bid_state: BidState | None = None
+    #: When the request last left, and since when complete listings lack its name (None: seen, or not looked since).
+    sent_at: datetime | None = None
+    absent_since: datetime | None = None
+    code_digest: str | None = None
+    code_location: str | None = None
+    #: The membership last delivered, and what it said (`Allocation.signature`).
+    membership: int = 0
+    membership_signature: str = ""
+    preemptions: int = 0
+    began_at: datetime | None = None  # when its nodes were first granted
+    cancel_asked: bool = False
+    outcome: Outcome | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    ended_at: datetime | None = None
+    #: Whether nothing of it can cost money any more.
+    released: bool = False
+    spent: Spend | None = None
+    owner: str | None = None
+
+    @property
+    def wire_name(self) -> str:
+        """The bid's name at the provider."""
+        return wire_name(self.name, self.token)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the task's outcome is known; a kept bid may still be held."""
+        return self.outcome is not None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether something may still happen to it or be paid for it."""
+        return not (self.has_ended and self.released)
+
+
+@frozen(kw_only=True)
+class TaskEvent:
+    """One line of a task's history: a fact in the past tense, with its reason where there is one."""
+
+    at: datetime
+    what: str
+    why: str = ""

@@ -1,0 +1,73 @@
+"""What a node says of the command it runs, and pieces of its log."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+from attrs import frozen
+
+
+class RunPhase(str, enum.Enum):
+    """How far the node script has come; INTERRUPTED is a run that the node's own stop cut short, not an end."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    EXITED = "exited"
+    INTERRUPTED = "interrupted"
+
+
+@frozen(kw_only=True)
+class RunReport:
+    """One node's word on its command.
+
+    `attempt` counts from 0 and grows by one each time the node script starts again (a preemption, a reboot).
+    `exit_code` follows the shell: 128+n for signal n. `waiting_for` is a phrase for people.
+    `wants_delivery` says that the command waits for a membership newer than any it has used.
+    """
+
+    rank: int
+    phase: RunPhase
+    attempt: int = 0
+    exit_code: int | None = None
+    began_at: datetime | None = None
+    ended_at: datetime | None = None
+    log_bytes: int = 0
+    waiting_for: str = ""
+    wants_delivery: bool = False
+
+
+class Stream(str, enum.Enum):
+    """Where the command wrote it; NOTE is the node script's own word."""
+
+    OUT = "out"
+    ERR = "err"
+    NOTE = "note"
+
+
+@frozen
+class LogPiece:
+    """Bytes as the command wrote them, in one stream, at `at` on the node's clock."""
+
+    stream: Stream
+    at: datetime
+    data: bytes
+
+
+@frozen(kw_only=True)
+class LogChunk:
+    """A stretch of one node's log from byte `offset`; pieces are in the order they were written.
+
+    `next_offset` is where to go on. `is_last` says that the command has ended and nothing follows.
+    """
+
+    rank: int
+    offset: int
+    next_offset: int
+    pieces: tuple[LogPiece, ...] = ()
+    is_last: bool = False
+
+    @property
+    def data(self) -> bytes:
+        """All bytes of the stretch, streams together."""
+        return b"".join(piece.data for piece in self.pieces)

@@ -1,0 +1,72 @@
+"""A provider: the roles that one cloud plays, and what it can't do otherwise than it does.
+
+"Can it?" means "is the role there?". Three roles are required; the rest are None where missing, and the type checker
+sees it.
+"""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from flow_core.domain.task import Source
+from flow_core.errors import Unsupported
+from flow_core.ports.account import Account
+from flow_core.ports.catalog import Catalog
+from flow_core.ports.clock import Clock
+from flow_core.ports.fleet import Fleet
+from flow_core.ports.logs import Logs
+from flow_core.ports.market import Market
+from flow_core.ports.shell import RemoteShell
+from flow_core.ports.usage import UsageHistory
+from flow_core.ports.volumes import Volumes
+
+
+@frozen(kw_only=True)
+class Limits:
+    """Facts about a provider that shape what the core does. Times are in seconds of the provider's clock unless said."""
+
+    #: How often, in real seconds, looking again is worth it while something happens.
+    poll_s: float = 5.0
+    #: How long a bid just placed may be missing from listings.
+    listing_lag_s: float = 0.0
+    #: The longest node script it takes, in characters; None for no limit.
+    script_chars: int | None = None
+    #: Whether only the owner can read a node script; if not, variables travel over the shell.
+    script_is_private: bool = False
+    #: What kinds of mounts its nodes can have.
+    mounts: frozenset[Source] = frozenset({Source.VOLUME})
+    #: Where uploaded code lands and commands start, as its users write it.
+    workspace: str = "/workspace"
+    #: Said to the user when a task names an image, where images are not used; empty where they are.
+    image_note: str = ""
+    #: Whether prices, ages and notices are pretended; panels say so.
+    simulated: bool = False
+    #: Whether nodes of one bid may share a host (each then gets its own rendezvous port).
+    shares_hosts: bool = False
+
+
+@frozen(kw_only=True)
+class Provider:
+    """One cloud. `clock` is the provider's own time: ages, deadlines and cost are measured on it."""
+
+    name: str
+    market: Market
+    fleet: Fleet
+    shell: RemoteShell
+    clock: Clock
+    limits: Limits = field(factory=Limits)
+    logs: Logs | None = None
+    volumes: Volumes | None = None
+    account: Account | None = None
+    usage: UsageHistory | None = None
+    catalog: Catalog | None = None
+
+    def need_volumes(self) -> Volumes:
+        """Return the volumes role.
+
+        Raises:
+            Unsupported: there is none.
+        """
+        if self.volumes is None:
+            raise Unsupported(f"{self.name} offers no volumes", hint="`flow provider list` shows what each provider offers")
+        return self.volumes

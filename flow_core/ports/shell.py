@@ -1,0 +1,98 @@
+"""The shell role: commands and files on nodes, many at once. Required of every provider.
+
+A node that gives no answer is an event, not an exception: nineteen results survive the twentieth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from attrs import frozen
+
+from flow_core.domain.allocation import Node
+from flow_core.domain.code import Bundle
+from flow_core.domain.run import Stream
+
+
+@frozen(kw_only=True)
+class Call:
+    """One command on one node: a line for `sh`. `stdin` is its whole input; without it, input is empty.
+
+    Nothing of `line` may be secret: it shows in the node's process list. Secrets go through `stdin`.
+    """
+
+    node: Node
+    line: str
+    stdin: bytes = b""
+
+
+@frozen
+class NodeOutput:
+    """Bytes that a call wrote, as they arrived; never empty."""
+
+    node: Node
+    stream: Stream
+    data: bytes
+
+
+@frozen
+class NodeExit:
+    """The last event of a call that ran: its exit code, 128+n for signal n."""
+
+    node: Node
+    code: int
+
+
+@frozen
+class NodeLost:
+    """The last event of a call that could not run or whose end was not heard; `reason` is for people."""
+
+    node: Node
+    reason: str
+
+
+NodeEvent = NodeOutput | NodeExit | NodeLost
+
+
+class RemoteShell(Protocol):
+    """Runs things on nodes. A call starts in the node's workspace, in a clean environment.
+
+    `FLOW_HOME` is set there when the node script keeps its files elsewhere than in /opt/flow.
+    """
+
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Iterator[NodeEvent]:
+        """Run all calls at once and yield what happens as it happens; each call ends with one NodeExit or NodeLost.
+
+        Output is whole and in order within a stream, and comes before the call's last event. A call that outlives
+        `timeout_s` (seconds, of real time) is ended and reported NodeLost. Closing the iterator ends what still runs.
+        A dead or slow node never holds up the others. Never raises for a node.
+        """
+        ...
+
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Iterator[NodeEvent]:
+        """Make the folder `target` on each node hold the bundle's files; each node ends with NodeExit(0) or NodeLost.
+
+        `target` is absolute or relative to the workspace. Files of the bundle replace those of the same name; others
+        stay. Nothing is written outside `target`. A second upload of the same bundle sends nothing and may be repeated.
+        Contents, executable bits, symlinks and empty folders arrive as they were.
+        """
+        ...
+
+    def attach(self, node: Node, line: str | None = None) -> int:
+        """Give the caller's terminal to `line`, or to a login shell, on the node; return its exit code.
+
+        Raises:
+            NodeUnreachable: the node gave no answer.
+        """
+        ...
+
+    def forward(self, node: Node, port: int, *, local_port: int = 0) -> AbstractContextManager[int]:
+        """While entered, connections to the yielded loopback port reach `port` on the node; 0 picks a free one.
+
+        Raises:
+            NodeUnreachable: the node gave no answer.
+            Conflict: `local_port` is taken on this machine.
+        """
+        ...

@@ -1,0 +1,35 @@
+"""The volumes role: storage that outlives tasks. Optional."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from flow_core.domain.volume import Interface, Volume
+
+
+class Volumes(Protocol):
+    """Makes, lists and deletes volumes."""
+
+    def create(self, name: str, *, region: str, capacity_gb: int, interface: Interface) -> Volume:
+        """Make a volume and return it, empty and unattached.
+
+        Raises:
+            NameTaken: a volume of the account has that name.
+            InvalidRequest: the region, size or interface is not offered; the message says what is.
+            QuotaExceeded: the account may not hold this much.
+            Transient: no answer; look for the name before repeating.
+        """
+        ...
+
+    def volumes(self) -> Sequence[Volume]:
+        """Return the account's volumes, deleted ones left out, oldest first; may be repeated."""
+        ...
+
+    def delete(self, volume_id: str) -> None:
+        """Delete a volume and what it holds; deleting one that is gone does nothing.
+
+        Raises:
+            InUse: a live bid has it attached; nothing was deleted.
+        """
+        ...

@@ -1,0 +1,172 @@
+"""Placing a bid so that there is exactly one, whatever is killed when.
+
+The intent is in the journal, with the token that names the bid, before the request leaves. From then on the task will
+exist: whoever comes next (this call, the next command, the watcher) looks for that exact name at the provider. Found,
+it is adopted. Absent from complete listings for as long as the provider may lag, it is placed again. One process at a
+time does this for one task, by a claim that ends with its process.
+
+What we don't like: a create that takes effect after the lag makes a double. The younger one is then withdrawn by the
+watcher (`withdraw_doubles`), so two exist for at most one poll.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from flow_core.domain.bid import Bid, BidRequest, Launch
+from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
+from flow_core.domain.script import NodeTask, render_script
+from flow_core.domain.task import Source, TaskSpec
+from flow_core.domain.volume import Attachment, Volume
+from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
+from flow_core.ports.provider import Provider
+from flow_core.services.ports import Ports
+
+
+def place(ports: Ports, token: str) -> TaskRecord:
+    """Bring an intended task one step on, and return its record: PLACED when the bid is known to exist.
+
+    Still INTENDED when another process is at it, or when the provider's listings may still lag.
+
+    Raises:
+        Transient: the provider gave no answer; the record stays INTENDED.
+        FlowError: the provider refused; the record is REFUSED and nothing exists.
+    """
+    with ports.journal.claim(token, "place") as mine:
+        record = ports.journal.find(token)
+        if not mine or record.step is not Step.INTENDED:
+            return record
+        if record.sent_at is not None:
+            found = ports.provider.market.bids(name=record.wire_name)
+            if found:
+                return _adopt(ports, record, _eldest(found))
+            record = _seen_absent(ports, record)
+            if not _is_surely_absent(ports, record):
+                return record
+        if record.cancel_asked:
+            return _refused(ports, record, Outcome.CANCELLED, "cancelled before a bid was placed")
+        return _send(ports, record)
+
+
+def withdraw_doubles(ports: Ports, record: TaskRecord, named: Sequence[Bid]) -> list[Bid]:
+    """Withdraw every live bid of `named` with this record's name but its own; return those withdrawn."""
+    doubles = [bid for bid in named if bid.name == record.wire_name and bid.id != record.bid_id and bid.is_live]
+    for bid in doubles:
+        ports.provider.market.withdraw(bid.id)
+        note(ports, record.token, f"a second bid {bid.id} with this task's name was withdrawn", "a late answer to one request")
+    return doubles
+
+
+def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:
+    """Whether the command must wait for something that only arrives over the shell."""
+    return spec.num_instances > 1 or spec.code is not None or bool(spec.env and not provider.limits.script_is_private)
+
+
+def note(ports: Ports, token: str, what: str, why: str = "") -> None:
+    """Write a line into the task's history."""
+    ports.journal.log(token, TaskEvent(at=ports.provider.clock.now(), what=what, why=why))
+
+
+def attachments_of(spec: TaskSpec, volumes: Sequence[Volume], *, region: str) -> tuple[Attachment, ...]:
+    """Return the volumes that `spec` mounts, by id.
+
+    Raises:
+        InvalidRequest: a volume is missing or lies in another region than `region`.
+    """
+    problems = []
+    found = []
+    for mount in spec.mounts:
+        if mount.kind is not Source.VOLUME:
+            continue
+        volume = next((each for each in volumes if mount.target in (each.name, each.id)), None)
+        if volume is None:
+            problems.append(f"no volume is named {mount.target!r} ({mount.path})")
+        elif volume.region != region:
+            problems.append(f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}")
+        else:
+            found.append(Attachment(volume_id=volume.id, path=mount.path, read_only=mount.read_only, name=volume.name))
+    if problems:
+        raise InvalidRequest({"mounts": "; ".join(problems)}, hint="`flow volume list` shows what there is, and where")
+    return tuple(found)
+
+
+def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
+    try:
+        request = _request(ports, record)
+        record = ports.journal.update(record.token, sent_at=ports.provider.clock.now(), absent_since=None)
+        bid = ports.provider.market.place(request)
+    except Transient:
+        note(ports, record.token, "the bid was sent, and the answer was not heard")
+        raise
+    except NameTaken:
+        found = ports.provider.market.bids(name=record.wire_name)
+        if not found:
+            raise
+        bid = _eldest(found)
+    except FlowError as refusal:
+        _refused(ports, record, Outcome.REFUSED, refusal.message)
+        raise
+    return _adopt(ports, record, bid)
+
+
+def _adopt(ports: Ports, record: TaskRecord, bid: Bid) -> TaskRecord:
+    note(ports, record.token, f"bid {bid.id} placed at {bid.limit}/hr for {bid.quantity} × {bid.shape} in {bid.region}")
+    return ports.journal.update(
+        record.token, step=Step.PLACED, bid_id=bid.id, bid_state=None, region=bid.region, limit=bid.limit, owner=bid.owner
+    )
+
+
+def _refused(ports: Ports, record: TaskRecord, outcome: Outcome, reason: str) -> TaskRecord:
+    note(ports, record.token, "nothing was placed", reason)
+    now = ports.provider.clock.now()
+    return ports.journal.update(
+        record.token, step=Step.REFUSED, outcome=outcome, reason=reason, ended_at=now, released=True
+    )
+
+
+def _seen_absent(ports: Ports, record: TaskRecord) -> TaskRecord:
+    if record.absent_since is not None:
+        return record
+    return ports.journal.update(record.token, absent_since=ports.provider.clock.now())
+
+
+def _is_surely_absent(ports: Ports, record: TaskRecord) -> bool:
+    if record.absent_since is None:
+        return False
+    lag = timedelta(seconds=ports.provider.limits.listing_lag_s)
+    return ports.provider.clock.now() - record.absent_since >= lag
+
+
+def _eldest(bids: Sequence[Bid]) -> Bid:
+    return min(bids, key=lambda bid: (not bid.is_live, bid.created_at, bid.id))
+
+
+def _request(ports: Ports, record: TaskRecord) -> BidRequest:
+    spec = record.spec
+    if spec.instance_type is None:
+        raise InvalidRequest({"instance_type": "was never chosen"})
+    attachments: tuple[Attachment, ...] = ()
+    if any(mount.kind is Source.VOLUME for mount in spec.mounts):
+        attachments = attachments_of(spec, ports.provider.need_volumes().volumes(), region=record.region)
+    task = NodeTask(
+        name=record.name,
+        token=record.token,
+        command=spec.command,
+        env=dict(spec.env) if ports.provider.limits.script_is_private else {},
+        working_dir=spec.working_dir,
+        num_nodes=spec.num_instances,
+        run_on=spec.run_on,
+        wants_delivery=wants_delivery(spec, ports.provider),
+        gpus=spec.instance_type.gpus,
+    )
+    script = render_script(task, files=ports.node_files)
+    return BidRequest(
+        name=record.wire_name,
+        type_id=record.type_id,
+        shape=spec.instance_type,
+        region=record.region,
+        quantity=spec.num_instances,
+        limit=record.limit,
+        launch=Launch(script=script, image=spec.image, attachments=attachments),
+    )

@@ -1,0 +1,41 @@
+"""Everything a service may use, in one frozen record: the provider, and this machine's own edges."""
+
+from __future__ import annotations
+
+import random
+
+from attrs import field, frozen
+
+from flow_core.domain.money import Price
+from flow_core.domain.shape import InstanceShape
+from flow_core.ports.clock import Clock
+from flow_core.ports.code import CodeStore
+from flow_core.ports.journal import Journal
+from flow_core.ports.provider import Provider
+from flow_core.ports.watch import Watch
+
+
+@frozen(kw_only=True)
+class Defaults:
+    """What the user's settings say where a task is silent."""
+
+    instance_type: InstanceShape | None = None
+    region: str | None = None
+    #: No limit above it is bid unless the task names one.
+    ceiling: Price | None = None
+    #: Above this limit per instance-hour, a choice that the user didn't make is confirmed.
+    confirm_above: Price | None = None
+
+
+@frozen(kw_only=True)
+class Ports:
+    """`clock` is real time, for polling; `provider.clock` is the time that ages and deadlines are measured on."""
+
+    provider: Provider
+    journal: Journal
+    clock: Clock
+    code: CodeStore
+    watch: Watch
+    chance: random.Random
+    node_files: object
+    defaults: Defaults = field(factory=Defaults)

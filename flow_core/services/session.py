@@ -1,0 +1,55 @@
+"""A session: the services over one provider, as the command line and `import flow` hold them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from flow_core.ports.provider import Provider
+from flow_core.services.costs import Costs
+from flow_core.services.ports import Defaults, Ports
+from flow_core.services.remote import Remote
+from flow_core.services.storage import Storage
+from flow_core.services.tasks import Tasks
+from flow_core.services.watcher import Watcher
+
+
+class Session:
+    """Everything a user can ask of one provider. Make one with `flow_adapters.wiring.connect`."""
+
+    def __init__(self, ports: Ports) -> None:
+        self.ports = ports
+
+    @property
+    def provider(self) -> Provider:
+        """The cloud behind it."""
+        return self.ports.provider
+
+    @property
+    def defaults(self) -> Defaults:
+        """What the user's settings say where a task is silent."""
+        return self.ports.defaults
+
+    @cached_property
+    def tasks(self) -> Tasks:
+        """Submit, look, wait, cancel."""
+        return Tasks(self.ports)
+
+    @cached_property
+    def remote(self) -> Remote:
+        """Run things on nodes."""
+        return Remote(self.ports)
+
+    @cached_property
+    def storage(self) -> Storage:
+        """Volumes."""
+        return Storage(self.ports)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """What was spent."""
+        return Costs(self.ports)
+
+    @cached_property
+    def watcher(self) -> Watcher:
+        """What must happen with no command running; one process ticks it."""
+        return Watcher(self.ports)

@@ -1,0 +1,227 @@
+"""Tasks, from plan to end: the verbs behind `flow submit`, `status`, `logs`, `cancel` and `flow.run`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+from attrs import evolve, frozen
+
+from flow_core.domain.bid import Quote
+from flow_core.domain.names import new_token, readable_name
+from flow_core.domain.placement import Plan, choose
+from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
+from flow_core.domain.run import LogChunk
+from flow_core.domain.status import TaskView
+from flow_core.domain.task import Mount, Source, TaskSpec
+from flow_core.domain.waiting import Waiting, waiting
+from flow_core.errors import InvalidRequest, NameTaken, NotFound, Transient, WaitTimedOut
+from flow_core.services.looking import logs_of, look
+from flow_core.services.placing import attachments_of, note, place
+from flow_core.services.polling import intervals
+from flow_core.services.ports import Ports
+
+#: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
+SUBMIT_PATIENCE_S = 20.0
+
+
+@frozen(kw_only=True)
+class Progress:
+    """One look at a task that is being waited for; `waiting` is None once it runs or has ended."""
+
+    view: TaskView
+    waiting: Waiting | None
+    elapsed: timedelta
+
+
+class Tasks:
+    """What users do with tasks."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+
+    def plan(self, spec: TaskSpec) -> Plan:
+        """Return where `spec` would be bid, for how much, and why; nothing is placed or written.
+
+        Raises:
+            InvalidRequest: the provider can't serve something in the spec; all problems at once.
+            NoCapacity, PriceTooLow: see `placement.choose`.
+        """
+        provider, defaults = self._ports.provider, self._ports.defaults
+        spec = evolve(
+            spec,
+            instance_type=spec.instance_type or defaults.instance_type,
+            region=spec.region or self._region_of_volumes(spec) or defaults.region,
+        )
+        problems = {} if not spec.mounts else _unsupported_mounts(spec.mounts, provider.limits.mounts, provider.name)
+        if spec.name is not None and spec.name in {record.name for record in self._ports.journal.live(provider=provider.name)}:
+            raise NameTaken(f"a live task is named {spec.name!r}", hint=f"choose another name, or `flow cancel {spec.name}` first")
+        if problems:
+            raise InvalidRequest(problems)
+        plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
+        if any(mount.kind is Source.VOLUME for mount in spec.mounts):
+            attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)
+        notes = [provider.limits.image_note] if spec.image and provider.limits.image_note else []
+        return evolve(plan, notes=tuple(notes))
+
+    def submit(self, spec: TaskSpec, *, plan: Plan | None = None) -> TaskRecord:
+        """Journal the task, start the watcher, place its bid; return the record, PLACED or HELD.
+
+        Nothing stays behind when it raises before the bid was sent. After `Transient` the task stays intended: the
+        watcher places it, or adopts what was placed.
+
+        Raises:
+            NameTaken: a live task has this name.
+            FlowError: whatever `plan` and the provider raise.
+        """
+        ports = self._ports
+        plan = plan or self.plan(spec)
+        name = plan.spec.name or readable_name(ports.chance, taken=ports.journal.names())
+        spec = evolve(plan.spec, name=name, instance_type=plan.quote.shape)
+        bundle = ports.code.pack(spec.code) if spec.code is not None else None
+        record = TaskRecord(
+            token=new_token(ports.chance),
+            name=name,
+            provider=ports.provider.name,
+            spec=spec,
+            created_at=ports.provider.clock.now(),
+            step=Step.HELD if spec.after else Step.INTENDED,
+            region=plan.quote.region,
+            type_id=plan.quote.type_id,
+            limit=plan.limit,
+            code_digest=bundle.digest if bundle else None,
+            code_location=bundle.location if bundle else None,
+        )
+        ports.watch.ensure()
+        ports.journal.add(record)
+        note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
+        return record if record.step is Step.HELD else self._placed(record)
+
+    def view(self, name: str) -> TaskView:
+        """Return what is known of one task now.
+
+        Raises:
+            NotFound: no task has that name.
+        """
+        return look(self._ports, [self.record(name)])[0]
+
+    def views(self, *, ended: int = 10) -> list[TaskView]:
+        """Return all live tasks and the `ended` that ended last, newest first."""
+        return look(self._ports, self._ports.journal.recent(ended, provider=self._ports.provider.name))
+
+    def record(self, name: str) -> TaskRecord:
+        """Return a task's record by name or token.
+
+        Raises:
+            NotFound: no task of this provider has that name.
+        """
+        return self._ports.journal.find(name, provider=self._ports.provider.name)
+
+    def history(self, name: str) -> Sequence[TaskEvent]:
+        """Return what happened to a task and why, oldest first."""
+        return self._ports.journal.events(self.record(name).token)
+
+    def quote(self, record: TaskRecord) -> Quote | None:
+        """Return what the task's market says now, or None where it isn't offered any more."""
+        quotes = self._ports.provider.market.quotes(record.spec.instance_type)
+        return next((each for each in quotes if (each.type_id, each.region) == (record.type_id, record.region)), None)
+
+    def waits_for(self, view: TaskView) -> Waiting | None:
+        """Return what the task waits for, in words; None when it runs or has ended."""
+        quote = self.quote(view.record) if view.bid is not None and not view.state.is_final else None
+        return waiting(view, quote, self._ports.provider.clock.now())
+
+    def follow(self, name: str, *, timeout_s: float | None = None) -> Iterator[Progress]:
+        """Yield look after look until the task has ended and nothing of it costs money, or is kept on purpose.
+
+        Looks come fast at first, then as often as the provider finds worth it; the caller may stop any time.
+
+        Raises:
+            WaitTimedOut: `timeout_s` real seconds passed; the message says what was waited for.
+        """
+        started = self._ports.clock.now()
+        token = self.record(name).token
+        for wait in intervals(self._ports.provider.limits.poll_s):
+            view = look(self._ports, [self._ports.journal.find(token)])[0]
+            elapsed = self._ports.clock.now() - started
+            reason = self.waits_for(view)
+            yield Progress(view=view, waiting=reason, elapsed=elapsed)
+            if view.state.is_final and (view.record.released or view.record.spec.keep):
+                return
+            if timeout_s is not None and elapsed.total_seconds() >= timeout_s:
+                what = reason.what if reason else f"it is {view.state.value}"
+                raise WaitTimedOut(f"{name!r} had not ended after {timeout_s:g} s: {what}")
+            self._ports.watch.ensure()
+            left = timeout_s - elapsed.total_seconds() if timeout_s is not None else wait
+            self._ports.clock.sleep(min(wait, max(left, 0.0)))
+
+    def wait(self, name: str, *, timeout_s: float | None = None) -> TaskView:
+        """Return the task's view once it has ended; see `follow`."""
+        last: Progress | None = None
+        for last in self.follow(name, timeout_s=timeout_s):
+            pass
+        if last is None:
+            raise NotFound(f"no task is named {name!r}")
+        return last.view
+
+    def log(self, name: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """Return a stretch of one node's log; see `ports.logs.Logs.read`. Empty before the nodes have spoken."""
+        record = self.record(name)
+        if not 0 <= rank < record.spec.num_instances:
+            raise NotFound(f"{record.name!r} has no node {rank}", hint=f"its nodes are 0 to {record.spec.num_instances - 1}")
+        if record.bid_id is None:
+            return LogChunk(rank=rank, offset=offset, next_offset=offset, is_last=record.has_ended)
+        return logs_of(self._ports).read(record.bid_id, rank, offset=offset, limit=limit)
+
+    def cancel(self, name: str) -> TaskRecord:
+        """End a task and its cost; return its record. Cancelling what has ended and is released changes nothing.
+
+        Returns once the provider has taken the withdrawal in; when it doesn't answer, the watcher goes on trying.
+        """
+        ports = self._ports
+        record = self.record(name)
+        if not record.is_live:
+            return record
+        ports.watch.ensure()
+        record = ports.journal.update(record.token, cancel_asked=True)
+        if record.bid_id is not None:
+            ports.provider.market.withdraw(record.bid_id)
+        if not record.has_ended and record.step is not Step.INTENDED:
+            now = ports.provider.clock.now()
+            record = ports.journal.update(record.token, outcome=Outcome.CANCELLED, reason="cancelled", ended_at=now)
+            note(ports, record.token, "cancelled")
+        return record
+
+    def _placed(self, record: TaskRecord) -> TaskRecord:
+        started = self._ports.clock.now()
+        trouble: Transient | None = None
+        for wait in intervals(self._ports.provider.limits.poll_s):
+            try:
+                record = place(self._ports, record.token)
+            except Transient as silence:
+                trouble = silence
+                wait = max(wait, silence.retry_after_s or 0.0)
+            if record.step is not Step.INTENDED or record.has_ended:
+                return record
+            if (self._ports.clock.now() - started).total_seconds() >= SUBMIT_PATIENCE_S:
+                raise Transient(
+                    f"{record.name!r} was sent to {record.provider}, which has not confirmed it: {trouble or 'no answer'}",
+                    hint=f"the watcher goes on; `flow status {record.name}` shows what comes of it, `flow cancel {record.name}` ends it",
+                )
+            self._ports.clock.sleep(wait)
+        return record
+
+    def _region_of_volumes(self, spec: TaskSpec) -> str | None:
+        names = {mount.target for mount in spec.mounts if mount.kind is Source.VOLUME}
+        if not names or self._ports.provider.volumes is None:
+            return None
+        found = [volume for volume in self._ports.provider.volumes.volumes() if names & {volume.name, volume.id}]
+        return found[0].region if found else None
+
+
+def _unsupported_mounts(mounts: Sequence[Mount], able: frozenset[Source], provider: str) -> dict[str, str]:
+    unable = [mount for mount in mounts if mount.kind not in able]
+    if not unable:
+        return {}
+    able_words = ", ".join(sorted(source.value for source in able)) or "none"
+    return {"mounts": "; ".join(f"{provider} can't mount {mount.source!r} at {mount.path}" for mount in unable) + f" (it can: {able_words})"}

@@ -1,0 +1,165 @@
+"""Whatever must happen with no command running: one tick looks at every live task and does what is due.
+
+One process per user runs this (see `flow_adapters.watch`); tests and in-memory sessions tick it themselves. A tick may
+be killed anywhere and repeated: every step is either idempotent or guarded by the journal. One task's trouble never
+holds up another's: it is written into that task's history and met again at the next tick.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from flow_core.domain.allocation import Allocation
+from flow_core.domain.bid import BidState
+from flow_core.domain.lifecycle import Action, Deliver, Observe, Release, Seen, Settle, Withdraw, deadline_of, decide
+from flow_core.domain.record import Outcome, Step, TaskRecord
+from flow_core.domain.status import TaskView
+from flow_core.domain.task import Condition, Dependency
+from flow_core.errors import FlowError, NotFound
+from flow_core.services.costs import Cost, Costs
+from flow_core.services.delivering import deliver
+from flow_core.services.looking import look
+from flow_core.services.placing import note, place, withdraw_doubles
+from flow_core.services.ports import Ports
+
+_WORDS = {
+    BidState.OPEN: "waiting for the market",
+    BidState.ALLOCATED: "nodes were granted",
+    BidState.PREEMPTING: "the market gave notice of preemption",
+    BidState.RELOCATING: "the provider gave notice of relocation",
+    BidState.PAUSED: "the bid was paused",
+    BidState.TERMINATED: "the bid has ended",
+}
+
+
+class Watcher:
+    """Drives every live task of one provider."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._costs = Costs(ports)
+        self._deadlines: list[datetime] = []
+        self._troubles: dict[str, str] = {}
+
+    def tick(self) -> int:
+        """Look once at every live task and do what is due; return how many were live.
+
+        Raises:
+            NotAuthorized, Transient: the provider as a whole didn't answer; tick again later.
+        """
+        records = self._ports.journal.live(provider=self._ports.provider.name)
+        self._deadlines = []
+        for record in records:
+            self._guarded(record, self._start)
+        records = self._ports.journal.live(provider=self._ports.provider.name)
+        placed = [record for record in records if record.step is Step.PLACED]
+        costs = self._costs.of(placed)
+        for view in look(self._ports, placed):
+            self._guarded(view.record, lambda record, view=view: self._drive(view, costs[record.token]))
+        return len(records)
+
+    def next_due(self) -> datetime | None:
+        """Return the earliest deadline met at the last tick, on the provider's clock; None without one."""
+        return min(self._deadlines, default=None)
+
+    def _guarded(self, record: TaskRecord, act: object) -> None:
+        try:
+            act(record)  # type: ignore[operator]
+            self._troubles.pop(record.token, None)
+        except FlowError as trouble:
+            if self._troubles.get(record.token) != trouble.message:
+                self._troubles[record.token] = trouble.message
+                note(self._ports, record.token, "could not go on for now", trouble.message)
+
+    def _start(self, record: TaskRecord) -> None:
+        if record.step is Step.HELD:
+            record = self._release_held(record)
+        if record.step is Step.INTENDED:
+            place(self._ports, record.token)
+
+    def _release_held(self, record: TaskRecord) -> TaskRecord:
+        if record.cancel_asked:
+            return self._refuse(record, Outcome.CANCELLED, "cancelled before a bid was placed")
+        for dependency in record.spec.after:
+            verdict = self._met(dependency)
+            if verdict is None:
+                return record
+            if verdict:
+                return self._refuse(record, Outcome.FAILED, verdict)
+        note(self._ports, record.token, "everything it waited for has ended")
+        return self._ports.journal.update(record.token, step=Step.INTENDED)
+
+    def _met(self, dependency: Dependency) -> str | None:
+        """Return '' when it is met, a reason when it never will be, None while it is open."""
+        try:
+            other = self._ports.journal.find(dependency.task)
+        except NotFound:
+            return f"{dependency.task!r}, which it waits for, is not known"
+        if not other.has_ended:
+            return None
+        succeeded = other.outcome is Outcome.SUCCEEDED
+        wanted = {Condition.OK: succeeded, Condition.NOT_OK: not succeeded, Condition.ANY: True}[dependency.condition]
+        return "" if wanted else f"{other.name!r}, which it waits for, ended as {other.outcome.value if other.outcome else '?'}"
+
+    def _refuse(self, record: TaskRecord, outcome: Outcome, reason: str) -> TaskRecord:
+        note(self._ports, record.token, "nothing was placed", reason)
+        return self._ports.journal.update(
+            record.token, step=Step.REFUSED, outcome=outcome, reason=reason,
+            ended_at=self._ports.provider.clock.now(), released=True,
+        )
+
+    def _drive(self, view: TaskView, cost: Cost) -> None:
+        record = view.record
+        if record.bid_id is not None and view.bid is None and not self._is_forgotten(record):
+            return
+        seen = Seen(
+            record=record, bid=view.bid, allocation=view.allocation or Allocation(bid_id=record.bid_id or ""),
+            reports=view.reports, now=self._ports.provider.clock.now(), held=cost.held, spent=cost.spent,
+        )
+        deadline = deadline_of(seen) if not record.has_ended else None
+        if deadline is not None:
+            self._deadlines.append(deadline[0])
+        for action in decide(seen):
+            self._do(action, view, cost)
+
+    def _is_forgotten(self, record: TaskRecord) -> bool:
+        """Whether the provider, asked for the bid itself, doesn't know it; a lagging listing is not that."""
+        try:
+            self._ports.provider.market.bid(record.bid_id or "")
+        except NotFound:
+            return self._ports.provider.clock.now() - (record.sent_at or record.created_at) >= timedelta(
+                seconds=self._ports.provider.limits.listing_lag_s
+            )
+        return False
+
+    def _do(self, action: Action, view: TaskView, cost: Cost) -> None:
+        record, journal, now = view.record, self._ports.journal, self._ports.provider.clock.now()
+        if isinstance(action, Observe):
+            self._observe(action, view, now)
+        elif isinstance(action, Settle):
+            journal.update(record.token, outcome=action.outcome, reason=action.reason, exit_code=action.exit_code, ended_at=now)
+            note(self._ports, record.token, f"the task {action.outcome.value}", action.reason)
+        elif isinstance(action, Withdraw) and record.bid_id is not None:
+            self._ports.provider.market.withdraw(record.bid_id)
+            note(self._ports, record.token, "the bid was withdrawn", action.reason)
+            if not self._ports.provider.market.bid(record.bid_id).is_live:
+                self._release(record)
+        elif isinstance(action, Release):
+            self._release(record)
+        elif isinstance(action, Deliver):
+            deliver(self._ports, view, action)
+
+    def _release(self, record: TaskRecord) -> None:
+        final = self._costs.of([record])[record.token]
+        self._ports.journal.update(record.token, released=True, spent=final.spent)
+
+    def _observe(self, action: Observe, view: TaskView, now: datetime) -> None:
+        record = view.record
+        changes: dict[str, object] = {"bid_state": action.state}
+        if action.state is BidState.ALLOCATED and record.began_at is None:
+            changes["began_at"] = now
+            withdraw_doubles(self._ports, record, self._ports.provider.market.bids(name=record.wire_name))
+        if action.state is BidState.OPEN and record.began_at is not None:
+            changes["preemptions"] = record.preemptions + 1
+        self._ports.journal.update(record.token, **changes)
+        note(self._ports, record.token, _WORDS[action.state])
