@@ -1,0 +1,158 @@
+"""The node script: one text that turns a bare machine, a container or a folder into a node of a task.
+
+The script is `flow_core/node/boot.sh` with two payloads in it: the node helper and the task. Both are zlib in base85,
+whose alphabet has no quote, backslash or newline, so that a quoted here-document carries them whatever they hold, and
+which is denser than base64: every character counts where a provider takes 10,000. The helper loses its comments,
+docstrings and wide indents on the way; what runs on a node is otherwise the file that the tests run.
+
+Ranks and addresses are not in the script. They exist only after allocation and are delivered to the helper then.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import tokenize
+import zlib
+from collections.abc import Mapping
+
+from attrs import field, frozen
+
+from flow_core.domain.task import RunOn
+from flow_core.errors import InvalidRequest
+
+#: How the core calls the helper over a shell: whatever the node's FLOW_HOME is.
+NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
+#: Some providers take 10,000 characters; what isn't the user's code leaves the rest to it. Source: contract, section 5.
+MAX_OWN_CHARS = 6_000
+_PAYLOADS = re.compile(r"<<'FLOW'\n(?P<task>\S+)\n(?P<helper>\S+)\nFLOW\n")
+
+
+@frozen(kw_only=True)
+class NodeFiles:
+    """The plain files of `flow_core/node`, read by whoever may read files."""
+
+    helper: str
+    boot: str
+
+
+@frozen(kw_only=True)
+class NodeTask:
+    """What a node must know of its task before it has met its fellows.
+
+    `env` holds only what may be read by everyone who can read the script; the rest is delivered. `wants_delivery`
+    says that the command must not start before something was delivered (code, variables); with more than one node
+    it never does. `workspace` is where the command runs unless `working_dir` says otherwise.
+    """
+
+    name: str
+    token: str
+    command: str | tuple[str, ...]
+    env: Mapping[str, str] = field(factory=dict, hash=False)
+    working_dir: str | None = None
+    num_nodes: int = 1
+    run_on: RunOn = RunOn.EVERY_NODE
+    wants_delivery: bool = False
+    gpus: int = 0
+    workspace: str = "/workspace"
+
+
+def render_script(task: NodeTask, *, files: NodeFiles) -> str:
+    """Return the script that makes a node of `task`; equal tasks give equal scripts."""
+    raw = {
+        "name": task.name,
+        "token": task.token,
+        "command": task.command if isinstance(task.command, str) else list(task.command),
+        "env": dict(task.env),
+        "working_dir": task.working_dir,
+        "num_nodes": task.num_nodes,
+        "run_on": task.run_on.value,
+        "wants_delivery": task.wants_delivery,
+        "gpus": task.gpus,
+        "workspace": task.workspace,
+    }
+    text = json.dumps(raw, separators=(",", ":"))
+    return (
+        _without_comments(files.boot)
+        .replace("@TASK@", _packed(text))
+        .replace("@HELPER@", _packed(minified(files.helper)))
+    )
+
+
+def parse_script(script: str) -> NodeTask:
+    """Return the task that `render_script` put into `script`.
+
+    Raises:
+        InvalidRequest: it is not a node script of Flow's.
+    """
+    found = _PAYLOADS.search(script)
+    if found is None:
+        raise InvalidRequest({"script": "is not a node script of Flow's; it carries no task"})
+    try:
+        raw = json.loads(zlib.decompress(base64.b85decode(found["task"])))
+        command = raw["command"]
+        return NodeTask(
+            name=raw["name"],
+            token=raw["token"],
+            command=command if isinstance(command, str) else tuple(command),
+            env=raw["env"],
+            working_dir=raw["working_dir"],
+            num_nodes=raw["num_nodes"],
+            run_on=RunOn(raw["run_on"]),
+            wants_delivery=raw["wants_delivery"],
+            gpus=raw["gpus"],
+            workspace=raw["workspace"],
+        )
+    except (ValueError, KeyError, TypeError, zlib.error) as exc:
+        raise InvalidRequest({"script": "looks like a node script of Flow's, but its task can't be read"}) from exc
+
+
+def minified(source: str) -> str:
+    """Return Python `source` without comments, docstrings and blank lines, indented by single spaces."""
+    lines: list[str] = []
+    depth = 0
+    for statement in _statements(source):
+        first = next((token for token in statement if token.type not in (tokenize.INDENT, tokenize.DEDENT)), None)
+        for token in statement:
+            depth += {tokenize.INDENT: 1, tokenize.DEDENT: -1}.get(token.type, 0)
+        if first is None or first.type in (tokenize.STRING, tokenize.ENDMARKER):
+            continue
+        lines.append(" " * depth + _joined(statement))
+    head = source.partition("\n")[0]
+    return "\n".join([head, *lines] if head.startswith("#!") else lines) + "\n"
+
+
+def _statements(source: str) -> list[list[tokenize.TokenInfo]]:
+    found: list[list[tokenize.TokenInfo]] = [[]]
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type in (tokenize.COMMENT, tokenize.NL):
+            continue
+        if token.type == tokenize.NEWLINE:
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
+
+
+def _joined(statement: list[tokenize.TokenInfo]) -> str:
+    """Put a statement on one line, with a space only between two tokens that would otherwise be one."""
+    text = ""
+    for token in statement:
+        if token.type in (tokenize.INDENT, tokenize.DEDENT):
+            continue
+        glued = text[-1:].isidentifier() or text[-1:].isdigit() or text[-1:] in ("'", '"')
+        word = token.string[:1].isidentifier() or token.string[:1].isdigit() or token.string[:1] in ("'", '"')
+        text += (" " if glued and word else "") + token.string
+    return text
+
+
+def _without_comments(script: str) -> str:
+    lines = script.splitlines()
+    kept = [line for line in lines[1:] if line.strip() and not line.lstrip().startswith("#")]
+    return "\n".join([lines[0], *kept]) + "\n"
+
+
+def _packed(text: str) -> str:
+    return base64.b85encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)).decode("ascii")
