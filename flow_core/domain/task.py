@@ -93,29 +93,77 @@ class TaskSpec:
     """
 
     command: str | tuple[str, ...] = field(
-        metadata=_doc("What runs: a line for the shell, or a list of arguments that no shell reads.", "python train.py")
+        metadata=_doc(
+            "What runs: a line for the shell, or a list of arguments that no shell reads.",
+            "python train.py",
+        )
     )
-    name: str | None = field(default=None, metadata=_doc("The task's name, unique among live tasks; a readable one is made up.", "resnet"))
+    name: str | None = field(
+        default=None,
+        metadata=_doc(
+            "The task's name, unique among live tasks; a readable one is made up.", "resnet"
+        ),
+    )
     instance_type: InstanceShape | None = field(
-        default=None, metadata=_doc("GPUs of one instance; without it the cheapest GPU on offer.", "8xh100")
+        default=None,
+        metadata=_doc("GPUs of one instance; without it the cheapest GPU on offer.", "8xh100"),
     )
-    num_instances: int = field(default=1, metadata=_doc("How many instances, all granted together.", 4))
+    num_instances: int = field(
+        default=1, metadata=_doc("How many instances, all granted together.", 4)
+    )
     max_price: Price | None = field(
         default=None, metadata=_doc("The most to pay, in dollars per instance-hour.", 12.29)
     )
-    region: str | None = field(default=None, metadata=_doc("Bid only in this region.", "us-central5-a"))
-    image: str | None = field(default=None, metadata=_doc("Container image the command runs in.", "nvidia/cuda:12.1.0-runtime-ubuntu22.04"))
-    env: Mapping[str, str] = field(factory=dict, metadata=_doc("Environment variables of the command.", {"NCCL_DEBUG": "INFO"}), hash=False)
-    mounts: tuple[Mount, ...] = field(
-        default=(), metadata=_doc("What appears where: absolute path on the node -> source.", {"/models": "volume://pretrained-models"})
+    region: str | None = field(
+        default=None, metadata=_doc("Bid only in this region.", "us-central5-a")
     )
-    working_dir: str | None = field(default=None, metadata=_doc("Where the command runs on the nodes; relative to the workspace or absolute.", "src"))
-    code: str | None = field(default=None, metadata=_doc("Folder of this machine whose files are copied to the workspace of every node.", "."))
-    run_on: RunOn = field(default=RunOn.EVERY_NODE, metadata=_doc("Whether every node runs the command or only the first.", "every-node"))
-    keep: bool = field(default=False, metadata=_doc("Keep the nodes, and go on paying, when the command has ended.", False))
-    max_run_time: timedelta | None = field(default=None, metadata=_doc("End the task when it has held nodes this long.", "8h"))
-    max_spend: Spend | None = field(default=None, metadata=_doc("End the task before it can have cost more, in dollars.", 200))
-    after: tuple[Dependency, ...] = field(default=(), metadata=_doc("Tasks that must end before this one bids.", ["afterok:prepare"]))
+    image: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Container image the command runs in.", "nvidia/cuda:12.1.0-runtime-ubuntu22.04"
+        ),
+    )
+    env: Mapping[str, str] = field(
+        factory=dict,
+        metadata=_doc("Environment variables of the command.", {"NCCL_DEBUG": "INFO"}),
+        hash=False,
+    )
+    mounts: tuple[Mount, ...] = field(
+        default=(),
+        metadata=_doc(
+            "What appears where: absolute path on the node -> source.",
+            {"/models": "volume://pretrained-models"},
+        ),
+    )
+    working_dir: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Where the command runs on the nodes; relative to the workspace or absolute.", "src"
+        ),
+    )
+    code: str | None = field(
+        default=None,
+        metadata=_doc(
+            "Folder of this machine whose files are copied to the workspace of every node.", "."
+        ),
+    )
+    run_on: RunOn = field(
+        default=RunOn.EVERY_NODE,
+        metadata=_doc("Whether every node runs the command or only the first.", "every-node"),
+    )
+    keep: bool = field(
+        default=False,
+        metadata=_doc("Keep the nodes, and go on paying, when the command has ended.", False),
+    )
+    max_run_time: timedelta | None = field(
+        default=None, metadata=_doc("End the task when it has held nodes this long.", "8h")
+    )
+    max_spend: Spend | None = field(
+        default=None, metadata=_doc("End the task before it can have cost more, in dollars.", 200)
+    )
+    after: tuple[Dependency, ...] = field(
+        default=(), metadata=_doc("Tasks that must end before this one bids.", ["afterok:prepare"])
+    )
 
     def __attrs_post_init__(self) -> None:
         problems = problems_with(self)
@@ -138,11 +186,19 @@ def problems_with(spec: TaskSpec) -> dict[str, str]:
         "num_instances": _count_problem(spec.num_instances),
         "env": _env_problem(spec.env),
         "mounts": _mounts_problem(spec.mounts),
-        "max_price_per_hour": "the limit is $0.00; a bid of nothing wins nothing" if spec.max_price == Price.ZERO else None,
+        "max_price_per_hour": "the limit is $0.00; a bid of nothing wins nothing"
+        if spec.max_price == Price.ZERO
+        else None,
         "image": _text_problem(spec.image, spaces=False),
         "region": _text_problem(spec.region, spaces=False),
         "working_dir": _text_problem(spec.working_dir),
-        "max_run_time": None if spec.max_run_time is None or spec.max_run_time > timedelta(0) else "must be more than nothing",
+        "code": _text_problem(spec.code),
+        "max_run_time": None
+        if spec.max_run_time is None or spec.max_run_time > timedelta(0)
+        else "must be more than nothing",
+        "max_spend": None
+        if spec.max_spend is None or spec.max_spend > Spend.ZERO
+        else "must be more than nothing",
         "after": _after_problem(spec),
     }
     return {name: text for name, text in found.items() if text}
@@ -173,7 +229,9 @@ def _env_problem(env: Mapping[str, str]) -> str | None:
     problems = []
     for name, value in env.items():
         if not isinstance(name, str) or not _ENV_NAME.fullmatch(name):
-            problems.append(f"{name!r} can't name a variable; use letters, digits and _, not starting with a digit")
+            problems.append(
+                f"{name!r} can't name a variable; use letters, digits and _, not starting with a digit"
+            )
         elif not isinstance(value, str):
             problems.append(f"{name} is {value!r}; a variable's value is text")
         elif "\0" in value:
@@ -188,7 +246,9 @@ def _mounts_problem(mounts: tuple[Mount, ...]) -> str | None:
     seen: set[str] = set()
     for mount in mounts:
         if not mount.path.startswith("/"):
-            problems.append(f"{mount.path!r} is relative; a mount needs an absolute path, such as '/{mount.path}'")
+            problems.append(
+                f"{mount.path!r} is relative; a mount needs an absolute path, such as '/{mount.path}'"
+            )
         elif any(part in (".", "..") for part in mount.path.split("/")) or "\0" in mount.path:
             problems.append(f"{mount.path!r} must not hold '.', '..' or NUL")
         elif mount.path.rstrip("/") in ("", "/proc", "/sys", "/dev"):
@@ -212,7 +272,9 @@ def _text_problem(text: object, *, spaces: bool = True) -> str | None:
         return f"{text!r} is empty; leave it out instead"
     if any(ord(char) < 32 or ord(char) == 127 for char in text):
         return f"{text!r} holds a control character"
-    return f"{text!r} holds a space" if not spaces and any(char.isspace() for char in text) else None
+    return (
+        f"{text!r} holds a space" if not spaces and any(char.isspace() for char in text) else None
+    )
 
 
 def _after_problem(spec: TaskSpec) -> str | None:
