@@ -1,0 +1,1 @@
+"""Nouns and rules: frozen values and pure functions; nothing here touches the world."""
