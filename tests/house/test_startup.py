@@ -1,0 +1,56 @@
+"""Start-up is a feature: what the two front doors leave unloaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.house import tree
+
+HEAVY = {
+    "asyncssh", "cattrs", "cloudpickle", "docker", "httpx", "keyring", "pathspec", "rich",
+    "structlog", "tenacity", "tomlkit", "yaml",
+}  # fmt: skip
+REPORT = "import atexit, json, sys; atexit.register(lambda: sys.stderr.write(json.dumps(sorted(sys.modules))))\n"
+HELP = REPORT + "sys.argv = ['flow', '--help']\nfrom flow_cli.app import main\nsys.exit(main())"
+
+
+def loaded_by(program: str) -> set[str]:
+    """The top-level modules that a fresh interpreter holds when the program has run well."""
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tree.ROOT, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    return {name.split(".")[0] for name in json.loads(run.stderr.splitlines()[-1])}
+
+
+def test_import_flow_loads_nothing_heavy():
+    """`import flow` alone loads none of the large libraries, nor any of our own packages."""
+    if importlib.util.find_spec("flow").origin is None:
+        pytest.skip("flow/__init__.py is not written yet")
+    loaded = loaded_by(REPORT + "import flow")
+
+    assert set() == loaded & (HEAVY | {"attr", "click"})
+    assert {"flow"} == loaded & set(tree.PACKAGES)
+
+
+def test_flow_help_loads_nothing_heavy():
+    """`flow --help` loads click and the names of the commands, none of what the commands need."""
+    if not (tree.ROOT / "flow_cli" / "app.py").exists():
+        pytest.skip("flow_cli/app.py is not written yet")
+    loaded = loaded_by(HELP)
+
+    assert set() == loaded & HEAVY
+
+
+def test_the_pytest_plugin_loads_nothing_heavy():
+    """A user's own test suite starts no slower for having Flow installed."""
+    if not (tree.ROOT / "flow_providers" / "mock" / "pytest_plugin.py").exists():
+        pytest.skip("flow_providers/mock/pytest_plugin.py is not written yet")
+    loaded = loaded_by(REPORT + "import flow_providers.mock.pytest_plugin")
+
+    assert set() == loaded & (HEAVY | {"attr", "click", "sqlite3"})
