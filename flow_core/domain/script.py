@@ -2,8 +2,8 @@
 
 The script is `flow_core/node/boot.sh` with two payloads in it: the node helper and the task. Both are zlib in base85,
 whose alphabet has no quote, backslash or newline, so that a quoted here-document carries them whatever they hold, and
-which is denser than base64: every character counts where a provider takes 10,000. The helper loses its comments,
-docstrings and wide indents on the way; what runs on a node is otherwise the file that the tests run.
+which is denser than base64: every character counts where a provider takes 10,000. The helper is squeezed
+on the way, see `squeeze`; the tests run it both ways.
 
 Ranks and addresses are not in the script. They exist only after allocation and are delivered to the helper then.
 """
@@ -11,15 +11,14 @@ Ranks and addresses are not in the script. They exist only after allocation and 
 from __future__ import annotations
 
 import base64
-import io
 import json
 import re
-import tokenize
 import zlib
 from collections.abc import Mapping
 
 from attrs import field, frozen
 
+from flow_core.domain.squeeze import squeezed_python, squeezed_shell
 from flow_core.domain.task import RunOn
 from flow_core.errors import InvalidRequest
 
@@ -74,11 +73,8 @@ def render_script(task: NodeTask, *, files: NodeFiles) -> str:
         "workspace": task.workspace,
     }
     text = json.dumps(raw, separators=(",", ":"))
-    return (
-        _without_comments(files.boot)
-        .replace("@TASK@", _packed(text))
-        .replace("@HELPER@", _packed(minified(files.helper)))
-    )
+    boot = squeezed_shell(files.boot).replace("@TASK@", _packed(text))
+    return boot.replace("@HELPER@", _packed(squeezed_python(files.helper)))
 
 
 def parse_script(script: str) -> NodeTask:
@@ -106,53 +102,12 @@ def parse_script(script: str) -> NodeTask:
             workspace=raw["workspace"],
         )
     except (ValueError, KeyError, TypeError, zlib.error) as exc:
-        raise InvalidRequest({"script": "looks like a node script of Flow's, but its task can't be read"}) from exc
-
-
-def minified(source: str) -> str:
-    """Return Python `source` without comments, docstrings and blank lines, indented by single spaces."""
-    lines: list[str] = []
-    depth = 0
-    for statement in _statements(source):
-        first = next((token for token in statement if token.type not in (tokenize.INDENT, tokenize.DEDENT)), None)
-        for token in statement:
-            depth += {tokenize.INDENT: 1, tokenize.DEDENT: -1}.get(token.type, 0)
-        if first is None or first.type in (tokenize.STRING, tokenize.ENDMARKER):
-            continue
-        lines.append(" " * depth + _joined(statement))
-    head = source.partition("\n")[0]
-    return "\n".join([head, *lines] if head.startswith("#!") else lines) + "\n"
-
-
-def _statements(source: str) -> list[list[tokenize.TokenInfo]]:
-    found: list[list[tokenize.TokenInfo]] = [[]]
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.COMMENT, tokenize.NL):
-            continue
-        if token.type == tokenize.NEWLINE:
-            found.append([])
-        else:
-            found[-1].append(token)
-    return found
-
-
-def _joined(statement: list[tokenize.TokenInfo]) -> str:
-    """Put a statement on one line, with a space only between two tokens that would otherwise be one."""
-    text = ""
-    for token in statement:
-        if token.type in (tokenize.INDENT, tokenize.DEDENT):
-            continue
-        glued = text[-1:].isidentifier() or text[-1:].isdigit() or text[-1:] in ("'", '"')
-        word = token.string[:1].isidentifier() or token.string[:1].isdigit() or token.string[:1] in ("'", '"')
-        text += (" " if glued and word else "") + token.string
-    return text
-
-
-def _without_comments(script: str) -> str:
-    lines = script.splitlines()
-    kept = [line for line in lines[1:] if line.strip() and not line.lstrip().startswith("#")]
-    return "\n".join([lines[0], *kept]) + "\n"
+        raise InvalidRequest(
+            {"script": "looks like a node script of Flow's, but its task can't be read"}
+        ) from exc
 
 
 def _packed(text: str) -> str:
-    return base64.b85encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)).decode("ascii")
+    return base64.b85encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)).decode(
+        "ascii"
+    )

@@ -1,0 +1,139 @@
+"""What the node helper writes, read back: its state, its log and its answers. All pure: bytes in, values out.
+
+The log is one file of bytes and an index of fixed-size entries, one a stretch: offset, length, stream, unix time.
+Bytes past the last entry are still being written and don't exist yet for a reader.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+
+from attrs import frozen
+
+from flow_core.domain.allocation import Notice
+from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
+
+#: Turns the node's unix seconds into a time of ours.
+Moment = Callable[[float], datetime]
+
+ENTRY = struct.Struct("<QIId")
+_STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def utc(unix_s: float) -> datetime:
+    """Return the aware UTC time of `unix_s`."""
+    return _EPOCH + timedelta(seconds=unix_s)
+
+
+@frozen
+class Stretch:
+    """Where in the log one stream wrote without another between."""
+
+    offset: int
+    length: int
+    stream: Stream
+    at: float
+
+    @property
+    def end(self) -> int:
+        """The offset after its last byte."""
+        return self.offset + self.length
+
+
+def parse_state(text: str, *, rank: int, at: Moment = utc) -> RunReport:
+    """Return what a state file, or the helper's `report`, says; an empty one is a helper that only just starts."""
+    raw = json.loads(text) if text.strip() else {}
+    if not raw.get("phase"):
+        return RunReport(rank=rank, phase=RunPhase.WAITING, waiting_for="the node to start")
+    began, ended = raw.get("began_at"), raw.get("ended_at")
+    return RunReport(
+        rank=rank,
+        phase=RunPhase(raw["phase"]),
+        attempt=raw.get("attempt", 0),
+        exit_code=raw.get("exit_code"),
+        began_at=None if began is None else at(began),
+        ended_at=None if ended is None else at(ended),
+        log_bytes=raw.get("log_bytes", 0),
+        waiting_for=raw.get("waiting_for", ""),
+        wants_delivery=raw.get("wants_delivery", False),
+    )
+
+
+def parse_log_answer(answer: bytes, *, rank: int, offset: int = 0, at: Moment = utc) -> LogChunk:
+    """Return the stretch that the helper's `log` printed: a line that describes it, then its bytes.
+
+    An answer cut short gives the bytes that came, and `next_offset` says where to go on.
+    """
+    line, _, data = answer.partition(b"\n")
+    if not line.strip():
+        return LogChunk(rank=rank, offset=offset, next_offset=offset)
+    head = json.loads(line)
+    pieces: list[LogPiece] = []
+    place = 0
+    for stream, length, moment in head["pieces"]:
+        piece = data[place : place + length]
+        if piece:
+            pieces.append(LogPiece(Stream(stream), at(moment), piece))
+        place += len(piece)
+    return LogChunk(
+        rank=rank,
+        offset=head["offset"],
+        next_offset=head["offset"] + place,
+        pieces=tuple(pieces),
+        is_last=head["is_last"] and head["offset"] + place == head["next_offset"],
+    )
+
+
+def parse_entry(entry: bytes) -> Stretch:
+    """Return one entry of the index."""
+    offset, length, stream, at = ENTRY.unpack(entry)
+    return Stretch(offset, length, _STREAMS[stream], at)
+
+
+def parse_index(index: bytes) -> list[Stretch]:
+    """Return the whole index; a last entry that is still being written is left out."""
+    whole = len(index) - len(index) % ENTRY.size
+    return [parse_entry(index[place : place + ENTRY.size]) for place in range(0, whole, ENTRY.size)]
+
+
+def first_stretch_past(offset: int, *, count: int, stretch: Callable[[int], Stretch]) -> int:
+    """Return the number of the first of `count` stretches that ends after `offset`; `count` if none does."""
+    low, high = 0, count
+    while low < high:
+        middle = (low + high) // 2
+        if stretch(middle).end > offset:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def chunk(
+    data: bytes,
+    stretches: Sequence[Stretch],
+    *,
+    rank: int,
+    offset: int,
+    at: Moment = utc,
+    is_last: bool = False,
+) -> LogChunk:
+    """Return the log from `offset` as `data` (its bytes from there on) and the stretches that cover it tell it."""
+    pieces: list[LogPiece] = []
+    end = offset
+    for each in stretches:
+        piece = data[end - offset : each.end - offset]
+        if each.end > end and piece:
+            pieces.append(LogPiece(each.stream, at(each.at), piece))
+            end += len(piece)
+    return LogChunk(
+        rank=rank, offset=offset, next_offset=end, pieces=tuple(pieces), is_last=is_last
+    )
+
+
+def notice_text(notice: Notice, *, deadline: float) -> str:
+    """Return what the notice file holds while `notice` stands; `deadline` is when, in the node's unix seconds."""
+    return json.dumps({"kind": notice.kind.value, "deadline": round(deadline, 3)})
