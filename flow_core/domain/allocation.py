@@ -26,11 +26,19 @@ class NodeState(str, enum.Enum):
 
 #: Legal moves of a node. STOPPED is a node whose boot disk is kept while its bid waits; GONE is final.
 NODE_TRANSITIONS: dict[NodeState, frozenset[NodeState]] = {
-    NodeState.STARTING: frozenset({NodeState.RUNNING, NodeState.LEAVING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}),
-    NodeState.RUNNING: frozenset({NodeState.LEAVING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}),
-    NodeState.LEAVING: frozenset({NodeState.RUNNING, NodeState.STARTING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}),
+    NodeState.STARTING: frozenset(
+        {NodeState.RUNNING, NodeState.LEAVING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}
+    ),
+    NodeState.RUNNING: frozenset(
+        {NodeState.LEAVING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}
+    ),
+    NodeState.LEAVING: frozenset(
+        {NodeState.RUNNING, NodeState.STARTING, NodeState.STOPPED, NodeState.LOST, NodeState.GONE}
+    ),
     NodeState.STOPPED: frozenset({NodeState.STARTING, NodeState.GONE}),
-    NodeState.LOST: frozenset({NodeState.STARTING, NodeState.RUNNING, NodeState.STOPPED, NodeState.GONE}),
+    NodeState.LOST: frozenset(
+        {NodeState.STARTING, NodeState.RUNNING, NodeState.STOPPED, NodeState.GONE}
+    ),
     NodeState.GONE: frozenset(),
 }
 
@@ -99,5 +107,8 @@ class Allocation:
     @property
     def signature(self) -> str:
         """A text that changes exactly when fellows must be told anew: who has which rank, and where."""
-        parts = [f"{node.rank}={node.id}@{node.private_ip or ''}/{node.address or ''}" for node in self.nodes]
+        parts = [
+            f"{node.rank}={node.id}@{node.private_ip or ''}/{node.address or ''}"
+            for node in self.nodes
+        ]
         return ";".join([*parts, str(self.rendezvous_port)])

@@ -40,9 +40,15 @@ class BidState(str, enum.Enum):
 #: state -> the states it may be seen in next. A poll may miss states in between, so readers check reachability.
 BID_TRANSITIONS: dict[BidState, frozenset[BidState]] = {
     BidState.OPEN: frozenset({BidState.ALLOCATED, BidState.PAUSED, BidState.TERMINATED}),
-    BidState.ALLOCATED: frozenset({BidState.PREEMPTING, BidState.RELOCATING, BidState.PAUSED, BidState.TERMINATED}),
-    BidState.PREEMPTING: frozenset({BidState.OPEN, BidState.ALLOCATED, BidState.PAUSED, BidState.TERMINATED}),
-    BidState.RELOCATING: frozenset({BidState.ALLOCATED, BidState.OPEN, BidState.PAUSED, BidState.TERMINATED}),
+    BidState.ALLOCATED: frozenset(
+        {BidState.PREEMPTING, BidState.RELOCATING, BidState.PAUSED, BidState.TERMINATED}
+    ),
+    BidState.PREEMPTING: frozenset(
+        {BidState.OPEN, BidState.ALLOCATED, BidState.PAUSED, BidState.TERMINATED}
+    ),
+    BidState.RELOCATING: frozenset(
+        {BidState.ALLOCATED, BidState.OPEN, BidState.PAUSED, BidState.TERMINATED}
+    ),
     BidState.PAUSED: frozenset({BidState.OPEN, BidState.TERMINATED}),
     BidState.TERMINATED: frozenset(),
 }

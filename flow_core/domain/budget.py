@@ -38,7 +38,9 @@ def spent(stretches: Iterable[Usage], now: datetime) -> Spend:
     return total
 
 
-def lease_ends(ceiling: Spend, so_far: Spend, *, limit: Price, nodes: int, now: datetime) -> datetime:
+def lease_ends(
+    ceiling: Spend, so_far: Spend, *, limit: Price, nodes: int, now: datetime
+) -> datetime:
     """Return when the ceiling would be reached if every hour from `now` cost the full limit; `now` if it is."""
     left = ceiling.micros - so_far.micros
     hourly = limit.micros * nodes

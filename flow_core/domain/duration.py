@@ -21,7 +21,9 @@ def parse_duration(value: str | int | float | timedelta, *, field: str = "durati
     """
     found = _duration(value)
     if found is None:
-        raise InvalidRequest({field: f"{value!r} is no duration; write '90s', '15m', '1h30m' or '2d'"})
+        raise InvalidRequest(
+            {field: f"{value!r} is no duration; write '90s', '15m', '1h30m' or '2d'"}
+        )
     if not timedelta(0) < found <= LONGEST:
         raise InvalidRequest({field: f"{value!r} must be more than nothing and at most a century"})
     return found
@@ -68,6 +70,11 @@ def _duration(value: object) -> timedelta | None:
         if not match or not text:
             return None
         days, hours, minutes, seconds = match.groups()
-        return timedelta(days=int(days or 0), hours=int(hours or 0), minutes=int(minutes or 0), seconds=float(seconds or 0))
+        return timedelta(
+            days=int(days or 0),
+            hours=int(hours or 0),
+            minutes=int(minutes or 0),
+            seconds=float(seconds or 0),
+        )
     except (OverflowError, ValueError):
         return None

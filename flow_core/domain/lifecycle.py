@@ -99,21 +99,31 @@ def decide(seen: Seen) -> list[Action]:
     return actions
 
 
-def exit_of(spec_run_on: RunOn, reports: Sequence[RunReport], nodes: int) -> tuple[int, RunReport] | None:
+def exit_of(
+    spec_run_on: RunOn, reports: Sequence[RunReport], nodes: int
+) -> tuple[int, RunReport] | None:
     """Return the task's exit code and the report it comes from, or None while it hasn't ended.
 
     The first failure in time is the task's; ranks break ties.
     """
     counted = [report for report in reports if spec_run_on is RunOn.EVERY_NODE or report.rank == 0]
-    ended = [report for report in counted if report.phase is RunPhase.EXITED and report.exit_code is not None]
+    ended = [
+        report
+        for report in counted
+        if report.phase is RunPhase.EXITED and report.exit_code is not None
+    ]
     failed = [report for report in ended if report.exit_code != 0]
     if failed:
-        first = min(failed, key=lambda report: (report.ended_at is None, report.ended_at or datetime.max, report.rank))
+        first = min(failed, key=lambda each: (_instant(each.ended_at), each.rank))
         return first.exit_code or 1, first
     expected = nodes if spec_run_on is RunOn.EVERY_NODE else 1
     if len(ended) >= expected:
         return 0, ended[0]
     return None
+
+
+def _instant(at: datetime | None) -> float:
+    return float("inf") if at is None else at.timestamp()
 
 
 def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
@@ -125,7 +135,13 @@ def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
     if spec.max_run_time is not None:
         found.append((seen.now + spec.max_run_time - seen.held, Outcome.TIMED_OUT))
     if spec.max_spend is not None:
-        ends = lease_ends(spec.max_spend, seen.spent, limit=seen.record.limit, nodes=spec.num_instances, now=seen.now)
+        ends = lease_ends(
+            spec.max_spend,
+            seen.spent,
+            limit=seen.record.limit,
+            nodes=spec.num_instances,
+            now=seen.now,
+        )
         found.append((ends, Outcome.OVER_BUDGET))
     return min(found, key=lambda each: each[0]) if found else None
 
@@ -147,8 +163,16 @@ def _end(seen: Seen) -> Settle | None:
     deadline = deadline_of(seen)
     if deadline is not None and deadline[0] <= seen.now:
         if deadline[1] is Outcome.TIMED_OUT:
-            return Settle(Outcome.TIMED_OUT, f"it has held its nodes for {spec.max_run_time}, its max_run_time", None)
-        return Settle(Outcome.OVER_BUDGET, f"{spec.max_spend} could be passed next; {seen.spent} is spent", None)
+            return Settle(
+                Outcome.TIMED_OUT,
+                f"it has held its nodes for {spec.max_run_time}, its max_run_time",
+                None,
+            )
+        return Settle(
+            Outcome.OVER_BUDGET,
+            f"{spec.max_spend} could be passed next; {seen.spent} is spent",
+            None,
+        )
     return None
 
 
@@ -166,7 +190,9 @@ def _delivery(seen: Seen) -> Deliver | None:
     if seen.bid is None or not allocation.is_complete or len(seen.reports) < len(allocation.nodes):
         return None
     wanted = any(report.wants_delivery for report in seen.reports)
-    settled = all(report.wants_delivery or report.phase is not RunPhase.INTERRUPTED for report in seen.reports)
+    settled = all(
+        report.wants_delivery or report.phase is not RunPhase.INTERRUPTED for report in seen.reports
+    )
     if not (wanted and settled):
         return None
     return Deliver(seen.record.membership + 1, allocation.signature)

@@ -71,22 +71,46 @@ def choose(spec: TaskSpec, quotes: Sequence[Quote], *, ceiling: Price | None = N
             fitting.append(quote)
     if not fitting:
         raise _no_capacity(spec, quotes, rejected)
-    affordable = [quote for quote in fitting if spec.max_price is None or spec.max_price >= quote.floor]
+    affordable = [
+        quote for quote in fitting if spec.max_price is None or spec.max_price >= quote.floor
+    ]
     if not affordable:
         least = min(fitting, key=lambda quote: quote.floor)
         raise PriceTooLow(
-            f"a limit of {spec.max_price}/hr is under the least that {least.region} accepts for {least.shape}: {least.floor}/hr",
-            hint=f"bid at least {least.floor} with --max-price-per-hour, or leave it out for {_default_limit(least, ceiling)[0]}",
+            f"a limit of {spec.max_price}/hr is under the least that {least.region} accepts "
+            f"for {least.shape}: {least.floor}/hr",
+            hint=f"bid at least {least.floor} with --max-price-per-hour, or leave it out",
         )
     chosen = affordable[0]
-    rejected += [Rejected(quote, f"its floor of {quote.floor}/hr is above the limit") for quote in fitting if quote not in affordable]
+    rejected += [
+        Rejected(quote, f"its floor of {quote.floor}/hr is above the limit")
+        for quote in fitting
+        if quote not in affordable
+    ]
     rejected += [Rejected(quote, _dearer(quote, chosen)) for quote in affordable[1:]]
-    limit, why = (spec.max_price, "as asked for") if spec.max_price is not None else _default_limit(chosen, ceiling)
-    return Plan(spec=spec, quote=chosen, limit=limit, limit_why=why, rejected=tuple(rejected), as_of=chosen.as_of)
+    limit, why = (
+        (spec.max_price, "as asked for")
+        if spec.max_price is not None
+        else _default_limit(chosen, ceiling)
+    )
+    return Plan(
+        spec=spec,
+        quote=chosen,
+        limit=limit,
+        limit_why=why,
+        rejected=tuple(rejected),
+        as_of=chosen.as_of,
+    )
 
 
 def _preference(quote: Quote) -> tuple[bool, Price, int, str, str]:
-    return (quote.shape.gpus == 0, quote.price, -(quote.available or 0), quote.region, quote.type_id)
+    return (
+        quote.shape.gpus == 0,
+        quote.price,
+        -(quote.available or 0),
+        quote.region,
+        quote.type_id,
+    )
 
 
 def _misfit(spec: TaskSpec, quote: Quote) -> str | None:
@@ -111,23 +135,42 @@ def _dearer(quote: Quote, chosen: Quote) -> str:
 def _default_limit(quote: Quote, ceiling: Price | None) -> tuple[Price, str]:
     wanted = max(quote.price.scaled(DEFAULT_LIMIT_FACTOR), quote.floor)
     if ceiling is not None and wanted > ceiling >= quote.floor:
-        return ceiling, f"your configured ceiling ({DEFAULT_LIMIT_FACTOR} × the current price would be {wanted})"
+        return (
+            ceiling,
+            f"your configured ceiling ({DEFAULT_LIMIT_FACTOR} × the current price would be {wanted})",
+        )
     if ceiling is not None and wanted > ceiling:
         raise PriceTooLow(
-            f"your configured ceiling of {ceiling}/hr is under the least that {quote.region} accepts for {quote.shape}: {quote.floor}/hr",
-            hint="raise it with `flow config set max_price_per_hour PRICE`, or name a limit for this task alone",
+            f"your configured ceiling of {ceiling}/hr is under the least that {quote.region} "
+            f"accepts for {quote.shape}: {quote.floor}/hr",
+            hint="raise it with `flow config set max_price_per_hour PRICE`, "
+            "or name a limit for this task alone",
         )
     if quote.price.scaled(DEFAULT_LIMIT_FACTOR) < quote.floor:
         return quote.floor, "the market's floor"
     return wanted, f"{DEFAULT_LIMIT_FACTOR} × the current price of {quote.price}"
 
 
-def _no_capacity(spec: TaskSpec, quotes: Sequence[Quote], rejected: Sequence[Rejected]) -> NoCapacity:
-    asked = f"{spec.num_instances} × {spec.instance_type or 'any GPU'}" + (f" in {spec.region}" if spec.region else "")
+def _no_capacity(
+    spec: TaskSpec, quotes: Sequence[Quote], rejected: Sequence[Rejected]
+) -> NoCapacity:
+    asked = f"{spec.num_instances} × {spec.instance_type or 'any GPU'}" + (
+        f" in {spec.region}" if spec.region else ""
+    )
     if not quotes:
-        return NoCapacity(f"{asked}: nothing is on offer at all", hint="`flow price` lists what is on offer")
-    same = [each for each in rejected if spec.instance_type is None or spec.instance_type.matches(each.quote.shape)]
-    near = same or [each for each in rejected if spec.instance_type and each.quote.shape.gpu == spec.instance_type.gpu]
+        return NoCapacity(
+            f"{asked}: nothing is on offer at all", hint="`flow price` lists what is on offer"
+        )
+    same = [
+        each
+        for each in rejected
+        if spec.instance_type is None or spec.instance_type.matches(each.quote.shape)
+    ]
+    near = same or [
+        each
+        for each in rejected
+        if spec.instance_type and each.quote.shape.gpu == spec.instance_type.gpu
+    ]
     if not near:
         offered = ", ".join(sorted({str(quote.shape) for quote in quotes}))
         return NoCapacity(f"{asked}: no region offers that type", hint=f"on offer: {offered}")

@@ -45,20 +45,39 @@ FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 
 _GOING = frozenset({TaskState.ENDING, *FINAL})
 _WITH_BID = frozenset(
-    {TaskState.BIDDING, TaskState.STARTING, TaskState.RUNNING, TaskState.PREEMPTING, TaskState.RELOCATING,
-     TaskState.PREEMPTED, TaskState.PAUSED}
+    {
+        TaskState.BIDDING,
+        TaskState.STARTING,
+        TaskState.RUNNING,
+        TaskState.PREEMPTING,
+        TaskState.RELOCATING,
+        TaskState.PREEMPTED,
+        TaskState.PAUSED,
+    }
 )
 #: state -> states that may come next, as the docs draw it. Polling may skip some.
 TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     TaskState.HELD: frozenset({TaskState.PENDING, TaskState.CANCELLED, TaskState.FAILED}),
-    TaskState.PENDING: frozenset({TaskState.BIDDING, TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}),
+    TaskState.PENDING: frozenset(
+        {TaskState.BIDDING, TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}
+    ),
     TaskState.BIDDING: frozenset({TaskState.STARTING, TaskState.PAUSED, *_GOING}),
-    TaskState.STARTING: frozenset({TaskState.RUNNING, TaskState.PREEMPTING, TaskState.RELOCATING, TaskState.PAUSED, *_GOING}),
-    TaskState.RUNNING: frozenset({TaskState.STARTING, TaskState.PREEMPTING, TaskState.RELOCATING, TaskState.PAUSED, *_GOING}),
-    TaskState.PREEMPTING: frozenset({TaskState.RUNNING, TaskState.STARTING, TaskState.PREEMPTED, TaskState.PAUSED, *_GOING}),
-    TaskState.RELOCATING: frozenset({TaskState.STARTING, TaskState.RUNNING, TaskState.PREEMPTED, TaskState.PAUSED, *_GOING}),
+    TaskState.STARTING: frozenset(
+        {TaskState.RUNNING, TaskState.PREEMPTING, TaskState.RELOCATING, TaskState.PAUSED, *_GOING}
+    ),
+    TaskState.RUNNING: frozenset(
+        {TaskState.STARTING, TaskState.PREEMPTING, TaskState.RELOCATING, TaskState.PAUSED, *_GOING}
+    ),
+    TaskState.PREEMPTING: frozenset(
+        {TaskState.RUNNING, TaskState.STARTING, TaskState.PREEMPTED, TaskState.PAUSED, *_GOING}
+    ),
+    TaskState.RELOCATING: frozenset(
+        {TaskState.STARTING, TaskState.RUNNING, TaskState.PREEMPTED, TaskState.PAUSED, *_GOING}
+    ),
     TaskState.PREEMPTED: frozenset({TaskState.STARTING, TaskState.PAUSED, *_GOING}),
-    TaskState.PAUSED: frozenset({TaskState.BIDDING, TaskState.PREEMPTED, TaskState.STARTING, *_GOING}),
+    TaskState.PAUSED: frozenset(
+        {TaskState.BIDDING, TaskState.PREEMPTED, TaskState.STARTING, *_GOING}
+    ),
     TaskState.ENDING: FINAL,
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),
@@ -121,4 +140,8 @@ def _running(reports: Sequence[RunReport]) -> TaskState:
     if reports and all(report.phase is RunPhase.EXITED for report in reports):
         return TaskState.ENDING
     started = {RunPhase.RUNNING, RunPhase.EXITED}
-    return TaskState.RUNNING if any(report.phase in started for report in reports) else TaskState.STARTING
+    return (
+        TaskState.RUNNING
+        if any(report.phase in started for report in reports)
+        else TaskState.STARTING
+    )

@@ -260,7 +260,8 @@ def _mounts_problem(mounts: tuple[Mount, ...]) -> str | None:
             problems.append(f"{mount.source!r} names no source for {mount.path!r}")
         elif mount.kind is Source.HOST and not mount.source.startswith(("/", "./", "../", "~")):
             problems.append(
-                f"{mount.source!r} at {mount.path!r} is no source; write 'volume://NAME', 's3://BUCKET/PREFIX' or a path"
+                f"{mount.source!r} at {mount.path!r} is no source; "
+                "write 'volume://NAME', 's3://BUCKET/PREFIX' or a path"
             )
     return "; ".join(problems) or None
 

@@ -23,7 +23,9 @@ class Waiting:
 
     def text(self, now: datetime) -> str:
         """Return it as a line, with how long it has taken so far."""
-        return f"{self.what} ({rough_duration(now - self.since)})" + (f"; then {self.then}" if self.then else "")
+        return f"{self.what} ({rough_duration(now - self.since)})" + (
+            f"; then {self.then}" if self.then else ""
+        )
 
 
 def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | None:
@@ -32,21 +34,45 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
     state = view.state
     since = bid.created_at if bid is not None else record.created_at
     if state is TaskState.HELD:
-        return Waiting(what="waiting for " + ", ".join(str(each) for each in record.spec.after), since=since, then="it bids")
+        return Waiting(
+            what="waiting for " + ", ".join(str(each) for each in record.spec.after),
+            since=since,
+            then="it bids",
+        )
     if state is TaskState.PENDING:
-        what = "looking for the bid at the provider, whose answer was not heard" if record.sent_at else "placing the bid"
+        what = (
+            "looking for the bid at the provider, whose answer was not heard"
+            if record.sent_at
+            else "placing the bid"
+        )
         return Waiting(what=what, since=record.created_at, then="the market looks at it")
     if state in (TaskState.BIDDING, TaskState.PREEMPTED) and bid is not None:
         outbid = state is TaskState.PREEMPTED
-        return Waiting(what=_market_reason(bid, quote, outbid), since=since, then="its nodes start" + (" again" if outbid else ""))
+        return Waiting(
+            what=_market_reason(bid, quote, outbid),
+            since=since,
+            then="its nodes start" + (" again" if outbid else ""),
+        )
     if state is TaskState.PAUSED:
         return Waiting(what="the bid is paused", since=since, then="it competes again once resumed")
     if state is TaskState.STARTING:
         return _starting(view, record, allocation, since)
-    if state in (TaskState.PREEMPTING, TaskState.RELOCATING) and allocation is not None and allocation.notice is not None:
+    if (
+        state in (TaskState.PREEMPTING, TaskState.RELOCATING)
+        and allocation is not None
+        and allocation.notice is not None
+    ):
         left = rough_duration(allocation.notice.deadline - now)
-        then = "the bid waits, boot disks kept" if state is TaskState.PREEMPTING else "they start elsewhere"
-        return Waiting(what=f"{allocation.notice.kind.value} notice: the nodes stop in {left} unless it is taken back", since=since, then=then)
+        then = (
+            "the bid waits, boot disks kept"
+            if state is TaskState.PREEMPTING
+            else "they start elsewhere"
+        )
+        return Waiting(
+            what=f"{allocation.notice.kind.value} notice: the nodes stop in {left} unless it is taken back",
+            since=since,
+            then=then,
+        )
     if state is TaskState.ENDING:
         return Waiting(what="ending: the bid is being withdrawn", since=since)
     return None
@@ -63,14 +89,24 @@ def _market_reason(bid: Bid, quote: Quote | None, outbid: bool) -> str:
     return f"{lead}; the market looks at it next round ({bid.limit}/hr limit, {quote.price}/hr now, {bid.region})"
 
 
-def _starting(view: TaskView, record: TaskRecord, allocation: Allocation | None, since: datetime) -> Waiting:
+def _starting(
+    view: TaskView, record: TaskRecord, allocation: Allocation | None, since: datetime
+) -> Waiting:
     began = record.began_at or since
     if allocation is None or not allocation.nodes:
-        return Waiting(what="allocated; waiting for the nodes to appear", since=began, then="they boot")
+        return Waiting(
+            what="allocated; waiting for the nodes to appear", since=began, then="they boot"
+        )
     up = sum(node.is_reachable for node in allocation.nodes)
     if up < len(allocation.nodes):
         lost = sum(node.state is NodeState.LOST for node in allocation.nodes)
         broken = f", {lost} lost" if lost else ""
-        return Waiting(what=f"nodes are booting ({up} of {len(allocation.nodes)} up{broken})", since=began, then="the command starts")
+        return Waiting(
+            what=f"nodes are booting ({up} of {len(allocation.nodes)} up{broken})",
+            since=began,
+            then="the command starts",
+        )
     words = next((report.waiting_for for report in view.reports if report.waiting_for), "")
-    return Waiting(what=words or "the node script is starting", since=began, then="the command starts")
+    return Waiting(
+        what=words or "the node script is starting", since=began, then="the command starts"
+    )

@@ -24,7 +24,9 @@ class PricePoint:
 class Catalog(Protocol):
     """Remembers the market."""
 
-    def history(self, type_id: str, *, region: str, since: datetime, until: datetime) -> Sequence[PricePoint]:
+    def history(
+        self, type_id: str, *, region: str, since: datetime, until: datetime
+    ) -> Sequence[PricePoint]:
         """Return the price from `since` to `until`, oldest first, thinned at the provider's discretion.
 
         Raises:

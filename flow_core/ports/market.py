@@ -11,15 +11,16 @@ from flow_core.domain.shape import InstanceShape
 
 
 class Market(Protocol):
-    """Sells instances to bids. A provider without an auction quotes zero and grants at once.
+    """Sells instances to bids.
 
+    Where there is no auction, quotes are zero and a bid of any limit waits only for free instances.
     Every method may raise `NotAuthorized` (the credentials) and `Transient` (no answer); reads may be repeated.
     """
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
-        """Return what is on offer now, one quote a type and region, those that match `shape` if given.
+        """Return what is on offer now, in no order, one quote a type and region, those that match `shape` if given.
 
-        Empty when nothing matches. No order. Prices are per instance-hour and never below the floor.
+        Empty when nothing matches. Prices are per instance-hour and never below the floor.
         May be up to a minute old; `as_of` says. Expect under 5 s.
         """
         ...
@@ -48,11 +49,13 @@ class Market(Protocol):
         """
         ...
 
-    def bids(self, *, name: str | None = None, ids: Collection[str] | None = None, live: bool = False) -> Sequence[Bid]:
+    def bids(
+        self, *, name: str | None = None, ids: Collection[str] | None = None, live: bool = False
+    ) -> Sequence[Bid]:
         """Return the account's bids, complete, newest first; those with this exact `name`, these `ids`, the live ones.
 
-        Filters add up; an id that doesn't exist is left out; an empty `ids` returns nothing without asking. One call
-        is one sweep, however many bids there are. A bid just placed may be missing for `Limits.listing_lag_s`.
+        Filters add up; an id that doesn't exist is left out; an empty `ids` returns nothing without asking. One sweep
+        lists them all, however many there are. A bid just placed may be missing for `Limits.listing_lag_s`.
         """
         ...
 

@@ -23,7 +23,7 @@ from flow_core.ports.volumes import Volumes
 
 @frozen(kw_only=True)
 class Limits:
-    """Facts about a provider that shape what the core does. Times are in seconds of the provider's clock unless said."""
+    """Facts about a provider that shape what the core does; times in seconds of its clock unless said."""
 
     #: How often, in real seconds, looking again is worth it while something happens.
     poll_s: float = 5.0
@@ -68,5 +68,8 @@ class Provider:
             Unsupported: there is none.
         """
         if self.volumes is None:
-            raise Unsupported(f"{self.name} offers no volumes", hint="`flow provider list` shows what each provider offers")
+            raise Unsupported(
+                f"{self.name} offers no volumes",
+                hint="`flow provider list` shows what each provider offers",
+            )
         return self.volumes

@@ -20,7 +20,7 @@ from flow_core.domain.run import Stream
 class Call:
     """One command on one node: a line for `sh`. `stdin` is its whole input; without it, input is empty.
 
-    Nothing of `line` may be secret: it shows in the node's process list. Secrets go through `stdin`.
+    `line` shows in the node's process list and `stdin` does not, so secrets go through `stdin`.
     """
 
     node: Node
@@ -59,10 +59,13 @@ NodeEvent = NodeOutput | NodeExit | NodeLost
 class RemoteShell(Protocol):
     """Runs things on nodes. A call starts in the node's workspace, in a clean environment.
 
-    `FLOW_HOME` is set there when the node script keeps its files elsewhere than in /opt/flow.
+    Nothing of the caller's own environment is in it. `FLOW_HOME` is set there when the node script keeps its files
+    elsewhere than in /opt/flow.
     """
 
-    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Iterator[NodeEvent]:
+    def run_many(
+        self, calls: Sequence[Call], *, timeout_s: float | None = None
+    ) -> Iterator[NodeEvent]:
         """Run all calls at once and yield what happens as it happens; each call ends with one NodeExit or NodeLost.
 
         Output is whole and in order within a stream, and comes before the call's last event. A call that outlives
@@ -71,11 +74,14 @@ class RemoteShell(Protocol):
         """
         ...
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Iterator[NodeEvent]:
+    def upload(
+        self, nodes: Collection[Node], bundle: Bundle, *, target: str
+    ) -> Iterator[NodeEvent]:
         """Make the folder `target` on each node hold the bundle's files; each node ends with NodeExit(0) or NodeLost.
 
         `target` is absolute or relative to the workspace. Files of the bundle replace those of the same name; others
-        stay. Nothing is written outside `target`. A second upload of the same bundle sends nothing and may be repeated.
+        stay. Nothing is written outside `target`. A second upload of the same bundle sends nothing: it
+        doesn't need the archive.
         Contents, executable bits, symlinks and empty folders arrive as they were.
         """
         ...

@@ -1,0 +1,1 @@
+"""The verbs: each method reads as calls to the domain and to ports."""

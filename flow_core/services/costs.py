@@ -15,7 +15,10 @@ from flow_core.services.ports import Ports
 
 @frozen(kw_only=True)
 class Cost:
-    """What one task has cost so far, and the paid stretches behind it. `is_estimate`: from the limit, not from prices."""
+    """What one task has cost so far, and the paid stretches behind it.
+
+    `is_estimate` says that it was reckoned from the limit, not from prices.
+    """
 
     spent: Spend
     held: timedelta
@@ -35,7 +38,9 @@ class Costs:
         A released task's cost is the one the journal kept, without its stretches.
         """
         now = self._ports.provider.clock.now()
-        asked = [record.bid_id for record in records if record.bid_id is not None and not record.released]
+        asked = [
+            record.bid_id for record in records if record.bid_id is not None and not record.released
+        ]
         usage = self._ports.provider.usage
         known = usage.usage(asked) if usage is not None and asked else {}
         found: dict[str, Cost] = {}
@@ -51,7 +56,11 @@ class Costs:
     def stretches(self, record: TaskRecord) -> Sequence[Usage]:
         """Return the paid stretches behind one task, in order of time; empty where the provider doesn't tell."""
         usage = self._ports.provider.usage
-        return usage.usage([record.bid_id])[record.bid_id] if usage is not None and record.bid_id is not None else ()
+        return (
+            usage.usage([record.bid_id])[record.bid_id]
+            if usage is not None and record.bid_id is not None
+            else ()
+        )
 
 
 def _measured(stretches: Sequence[Usage], now: datetime) -> Cost:
@@ -63,4 +72,6 @@ def _estimated(record: TaskRecord, now: datetime) -> Cost:
     if record.began_at is None:
         return Cost(spent=Spend.ZERO, held=timedelta(0), is_estimate=True)
     held = max((record.ended_at or now) - record.began_at, timedelta(0))
-    return Cost(spent=(record.limit * record.spec.num_instances).over(held), held=held, is_estimate=True)
+    return Cost(
+        spent=(record.limit * record.spec.num_instances).over(held), held=held, is_estimate=True
+    )

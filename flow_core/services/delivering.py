@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from flow_core.domain.lifecycle import Deliver
-from flow_core.domain.script import helper_line
+from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
 from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_core.services.placing import note
@@ -29,7 +29,9 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             for event in ports.provider.shell.upload(allocation.nodes, bundle, target="."):
                 if isinstance(event, NodeLost):
                     problems.append(f"node {event.node.rank}: {event.reason}")
-        fellows = [{"rank": node.rank, "host": node.private_ip or _host(node)} for node in allocation.nodes]
+        fellows = [
+            {"rank": node.rank, "host": node.private_ip or _host(node)} for node in allocation.nodes
+        ]
         calls = []
         for node in allocation.nodes if not problems else ():
             message = {
@@ -40,17 +42,27 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
                 "env": dict(record.spec.env),
                 "code": record.code_digest,
             }
-            calls.append(Call(node=node, line=helper_line("deliver"), stdin=json.dumps(message).encode()))
+            calls.append(
+                Call(node=node, line=f"{NODE_HELPER} deliver", stdin=json.dumps(message).encode())
+            )
         for event in ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S) if calls else ():
             if isinstance(event, NodeLost):
                 problems.append(f"node {event.node.rank}: {event.reason}")
             elif isinstance(event, NodeExit) and event.code != 0:
-                problems.append(f"node {event.node.rank}: the node script refused with {event.code}")
+                problems.append(
+                    f"node {event.node.rank}: the node script refused with {event.code}"
+                )
         if problems:
             note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
             return False
-        ports.journal.update(record.token, membership=delivery.number, membership_signature=delivery.signature)
-        note(ports, record.token, f"code and membership {delivery.number} delivered to {len(allocation.nodes)} nodes")
+        ports.journal.update(
+            record.token, membership=delivery.number, membership_signature=delivery.signature
+        )
+        note(
+            ports,
+            record.token,
+            f"code and membership {delivery.number} delivered to {len(allocation.nodes)} nodes",
+        )
         return True
 
 

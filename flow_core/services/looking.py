@@ -18,7 +18,9 @@ def look(ports: Ports, records: Sequence[TaskRecord]) -> list[TaskView]:
     """Return a view of each record, in their order; the provider is asked only about live ones."""
     asked = [record.bid_id for record in records if record.bid_id is not None and record.is_live]
     bids = {bid.id: bid for bid in ports.provider.market.bids(ids=asked)} if asked else {}
-    holding = [bid.id for bid in bids.values() if bid.state not in (BidState.OPEN, BidState.TERMINATED)]
+    holding = [
+        bid.id for bid in bids.values() if bid.state not in (BidState.OPEN, BidState.TERMINATED)
+    ]
     allocations = ports.provider.fleet.allocations(holding) if holding else {}
     reports = _reports(ports, bids, allocations)
     return [
@@ -43,6 +45,10 @@ def _reports(
     if ports.provider.logs is not None:
         spoken: Iterable[str] = bids
     else:
-        spoken = [bid_id for bid_id, each in allocations.items() if any(node.is_reachable for node in each.nodes)]
+        spoken = [
+            bid_id
+            for bid_id, each in allocations.items()
+            if any(node.is_reachable for node in each.nodes)
+        ]
     wanted = list(spoken)
     return logs_of(ports).reports(wanted) if wanted else {}

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from flow_core.domain.allocation import Node
 from flow_core.domain.node_files import parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport, Stream
-from flow_core.domain.script import helper_line
+from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import NodeUnreachable, NotFound
 from flow_core.ports.provider import Provider
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
@@ -31,18 +31,26 @@ class NodeLogs:
             for node in allocation.nodes:
                 if node.is_reachable:
                     owner[node.id] = bid_id
-                    calls.append(Call(node=node, line=helper_line("report")))
+                    calls.append(Call(node=node, line=f"{NODE_HELPER} report"))
         for node, answer in self._answers(calls).items():
-            found[owner[node.id]].append(parse_state(answer.decode("utf-8", "replace"), rank=node.rank))
-        return {bid_id: tuple(sorted(each, key=lambda report: report.rank)) for bid_id, each in found.items()}
+            found[owner[node.id]].append(
+                parse_state(answer.decode("utf-8", "replace"), rank=node.rank)
+            )
+        return {
+            bid_id: tuple(sorted(each, key=lambda report: report.rank))
+            for bid_id, each in found.items()
+        }
 
     def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """See `Logs.read`."""
         allocation = self._provider.fleet.allocations([bid_id])[bid_id]
         node = next((each for each in allocation.nodes if each.rank == rank), None)
         if node is None or not node.is_reachable:
-            raise NotFound(f"node {rank} is gone, and this provider keeps no logs", hint="follow a log while the task runs")
-        answers = self._answers([Call(node=node, line=helper_line(f"log {offset} {limit}"))])
+            raise NotFound(
+                f"node {rank} is gone, and this provider keeps no logs",
+                hint="follow a log while the task runs",
+            )
+        answers = self._answers([Call(node=node, line=f"{NODE_HELPER} log {offset} {limit}")])
         if node not in answers:
             raise NodeUnreachable(f"node {rank} did not give its log")
         return parse_log_answer(answers[node], rank=rank, offset=offset)

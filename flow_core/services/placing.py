@@ -51,16 +51,29 @@ def place(ports: Ports, token: str) -> TaskRecord:
 
 def withdraw_doubles(ports: Ports, record: TaskRecord, named: Sequence[Bid]) -> list[Bid]:
     """Withdraw every live bid of `named` with this record's name but its own; return those withdrawn."""
-    doubles = [bid for bid in named if bid.name == record.wire_name and bid.id != record.bid_id and bid.is_live]
+    doubles = [
+        bid
+        for bid in named
+        if bid.name == record.wire_name and bid.id != record.bid_id and bid.is_live
+    ]
     for bid in doubles:
         ports.provider.market.withdraw(bid.id)
-        note(ports, record.token, f"a second bid {bid.id} with this task's name was withdrawn", "a late answer to one request")
+        note(
+            ports,
+            record.token,
+            f"a second bid {bid.id} with this task's name was withdrawn",
+            "a late answer to one request",
+        )
     return doubles
 
 
 def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:
     """Whether the command must wait for something that only arrives over the shell."""
-    return spec.num_instances > 1 or spec.code is not None or bool(spec.env and not provider.limits.script_is_private)
+    return (
+        spec.num_instances > 1
+        or spec.code is not None
+        or bool(spec.env and not provider.limits.script_is_private)
+    )
 
 
 def note(ports: Ports, token: str, what: str, why: str = "") -> None:
@@ -68,7 +81,9 @@ def note(ports: Ports, token: str, what: str, why: str = "") -> None:
     ports.journal.log(token, TaskEvent(at=ports.provider.clock.now(), what=what, why=why))
 
 
-def attachments_of(spec: TaskSpec, volumes: Sequence[Volume], *, region: str) -> tuple[Attachment, ...]:
+def attachments_of(
+    spec: TaskSpec, volumes: Sequence[Volume], *, region: str
+) -> tuple[Attachment, ...]:
     """Return the volumes that `spec` mounts, by id.
 
     Raises:
@@ -83,18 +98,32 @@ def attachments_of(spec: TaskSpec, volumes: Sequence[Volume], *, region: str) ->
         if volume is None:
             problems.append(f"no volume is named {mount.target!r} ({mount.path})")
         elif volume.region != region:
-            problems.append(f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}")
+            problems.append(
+                f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}"
+            )
         else:
-            found.append(Attachment(volume_id=volume.id, path=mount.path, read_only=mount.read_only, name=volume.name))
+            found.append(
+                Attachment(
+                    volume_id=volume.id,
+                    path=mount.path,
+                    read_only=mount.read_only,
+                    name=volume.name,
+                )
+            )
     if problems:
-        raise InvalidRequest({"mounts": "; ".join(problems)}, hint="`flow volume list` shows what there is, and where")
+        raise InvalidRequest(
+            {"mounts": "; ".join(problems)},
+            hint="`flow volume list` shows what there is, and where",
+        )
     return tuple(found)
 
 
 def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
     try:
         request = _request(ports, record)
-        record = ports.journal.update(record.token, sent_at=ports.provider.clock.now(), absent_since=None)
+        record = ports.journal.update(
+            record.token, sent_at=ports.provider.clock.now(), absent_since=None
+        )
         bid = ports.provider.market.place(request)
     except Transient:
         note(ports, record.token, "the bid was sent, and the answer was not heard")
@@ -111,9 +140,19 @@ def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
 
 
 def _adopt(ports: Ports, record: TaskRecord, bid: Bid) -> TaskRecord:
-    note(ports, record.token, f"bid {bid.id} placed at {bid.limit}/hr for {bid.quantity} × {bid.shape} in {bid.region}")
+    note(
+        ports,
+        record.token,
+        f"bid {bid.id} placed at {bid.limit}/hr for {bid.quantity} × {bid.shape} in {bid.region}",
+    )
     return ports.journal.update(
-        record.token, step=Step.PLACED, bid_id=bid.id, bid_state=None, region=bid.region, limit=bid.limit, owner=bid.owner
+        record.token,
+        step=Step.PLACED,
+        bid_id=bid.id,
+        bid_state=None,
+        region=bid.region,
+        limit=bid.limit,
+        owner=bid.owner,
     )
 
 
@@ -148,7 +187,9 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
         raise InvalidRequest({"instance_type": "was never chosen"})
     attachments: tuple[Attachment, ...] = ()
     if any(mount.kind is Source.VOLUME for mount in spec.mounts):
-        attachments = attachments_of(spec, ports.provider.need_volumes().volumes(), region=record.region)
+        attachments = attachments_of(
+            spec, ports.provider.need_volumes().volumes(), region=record.region
+        )
     task = NodeTask(
         name=record.name,
         token=record.token,
@@ -159,6 +200,7 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
         run_on=spec.run_on,
         wants_delivery=wants_delivery(spec, ports.provider),
         gpus=spec.instance_type.gpus,
+        workspace=ports.provider.limits.workspace,
     )
     script = render_script(task, files=ports.node_files)
     return BidRequest(

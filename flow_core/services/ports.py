@@ -7,6 +7,7 @@ import random
 from attrs import field, frozen
 
 from flow_core.domain.money import Price
+from flow_core.domain.script import NodeFiles
 from flow_core.domain.shape import InstanceShape
 from flow_core.ports.clock import Clock
 from flow_core.ports.code import CodeStore
@@ -37,5 +38,5 @@ class Ports:
     code: CodeStore
     watch: Watch
     chance: random.Random
-    node_files: object
+    node_files: NodeFiles
     defaults: Defaults = field(factory=Defaults)

@@ -31,15 +31,32 @@ class Remote:
         nodes = view.allocation.nodes if view.allocation is not None else ()
         missing = sorted(set(ranks or ()) - set(range(record.spec.num_instances)))
         if missing:
-            raise NotFound(f"{record.name!r} has no node {missing[0]}", hint=f"its nodes are 0 to {record.spec.num_instances - 1}")
-        found = tuple(node for node in nodes if node.is_reachable and (ranks is None or node.rank in ranks))
+            raise NotFound(
+                f"{record.name!r} has no node {missing[0]}",
+                hint=f"its nodes are 0 to {record.spec.num_instances - 1}",
+            )
+        found = tuple(
+            node for node in nodes if node.is_reachable and (ranks is None or node.rank in ranks)
+        )
         if not found:
-            raise Conflict(f"{record.name!r} is {view.state.value}; no node of it can be reached", hint=f"`flow status {record.name}` says what it waits for")
+            raise Conflict(
+                f"{record.name!r} is {view.state.value}; no node of it can be reached",
+                hint=f"`flow status {record.name}` says what it waits for",
+            )
         return found
 
-    def run(self, nodes: Collection[Node], line: str, *, stdin: bytes = b"", timeout_s: float | None = None) -> Iterator[NodeEvent]:
+    def run(
+        self,
+        nodes: Collection[Node],
+        line: str,
+        *,
+        stdin: bytes = b"",
+        timeout_s: float | None = None,
+    ) -> Iterator[NodeEvent]:
         """Run `line` on all `nodes` at once; see `ports.shell.RemoteShell.run_many`."""
-        return self._ports.provider.shell.run_many([Call(node=node, line=line, stdin=stdin) for node in nodes], timeout_s=timeout_s)
+        return self._ports.provider.shell.run_many(
+            [Call(node=node, line=line, stdin=stdin) for node in nodes], timeout_s=timeout_s
+        )
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """Give this terminal to a shell, or to `line`, on the node; return its exit code."""

@@ -19,7 +19,14 @@ class Storage:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
 
-    def create(self, *, capacity_gb: int, interface: Interface = Interface.FILE, name: str | None = None, region: str | None = None) -> Volume:
+    def create(
+        self,
+        *,
+        capacity_gb: int,
+        interface: Interface = Interface.FILE,
+        name: str | None = None,
+        region: str | None = None,
+    ) -> Volume:
         """Make a volume; without a name it gets a readable one, without a region the default or the cheapest one's.
 
         Raises:
@@ -35,11 +42,19 @@ class Storage:
         quotes = self._ports.provider.market.quotes()
         regions = sorted({quote.region for quote in quotes})
         if region is not None and region not in regions:
-            problems["region"] = f"{region!r} is no region of {self._ports.provider.name}; there are {', '.join(regions)}"
+            problems["region"] = (
+                f"{region!r} is no region of {self._ports.provider.name}; there are {', '.join(regions)}"
+            )
         if problems:
             raise InvalidRequest(problems)
-        name = name or readable_name(self._ports.chance, taken=[volume.name for volume in role.volumes()])
-        where = region or self._ports.defaults.region or min(quotes, key=lambda quote: (quote.price, quote.region)).region
+        name = name or readable_name(
+            self._ports.chance, taken=[volume.name for volume in role.volumes()]
+        )
+        where = (
+            region
+            or self._ports.defaults.region
+            or min(quotes, key=lambda quote: (quote.price, quote.region)).region
+        )
         return role.create(name, region=where, capacity_gb=capacity_gb, interface=interface)
 
     def volumes(self) -> Sequence[Volume]:
@@ -67,7 +82,14 @@ class Storage:
         """
         volume = self.volume(name)
         if volume.attached_to:
-            users = [record.name for record in self._ports.journal.live() if record.bid_id in volume.attached_to]
-            raise InUse(f"volume {volume.name!r} is in use by {', '.join(users) or volume.attached_to[0]}", hint="end that first")
+            users = [
+                record.name
+                for record in self._ports.journal.live()
+                if record.bid_id in volume.attached_to
+            ]
+            raise InUse(
+                f"volume {volume.name!r} is in use by {', '.join(users) or volume.attached_to[0]}",
+                hint="end that first",
+            )
         self._ports.provider.need_volumes().delete(volume.id)
         return volume

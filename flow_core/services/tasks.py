@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 
 from attrs import evolve, frozen
@@ -15,8 +16,9 @@ from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import Mount, Source, TaskSpec
 from flow_core.domain.waiting import Waiting, waiting
-from flow_core.errors import InvalidRequest, NameTaken, NotFound, Transient, WaitTimedOut
-from flow_core.services.looking import logs_of, look
+from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
+from flow_core.services.log_reading import read, stream
+from flow_core.services.looking import look
 from flow_core.services.placing import attachments_of, note, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -53,9 +55,18 @@ class Tasks:
             instance_type=spec.instance_type or defaults.instance_type,
             region=spec.region or self._region_of_volumes(spec) or defaults.region,
         )
-        problems = {} if not spec.mounts else _unsupported_mounts(spec.mounts, provider.limits.mounts, provider.name)
-        if spec.name is not None and spec.name in {record.name for record in self._ports.journal.live(provider=provider.name)}:
-            raise NameTaken(f"a live task is named {spec.name!r}", hint=f"choose another name, or `flow cancel {spec.name}` first")
+        problems = (
+            {}
+            if not spec.mounts
+            else _unsupported_mounts(spec.mounts, provider.limits.mounts, provider.name)
+        )
+        if spec.name is not None and spec.name in {
+            record.name for record in self._ports.journal.live(provider=provider.name)
+        }:
+            raise NameTaken(
+                f"a live task is named {spec.name!r}",
+                hint=f"choose another name, or `flow cancel {spec.name}` first",
+            )
         if problems:
             raise InvalidRequest(problems)
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
@@ -95,6 +106,7 @@ class Tasks:
         ports.watch.ensure()
         ports.journal.add(record)
         note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
+        ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above
         return record if record.step is Step.HELD else self._placed(record)
 
     def view(self, name: str) -> TaskView:
@@ -107,7 +119,9 @@ class Tasks:
 
     def views(self, *, ended: int = 10) -> list[TaskView]:
         """Return all live tasks and the `ended` that ended last, newest first."""
-        return look(self._ports, self._ports.journal.recent(ended, provider=self._ports.provider.name))
+        return look(
+            self._ports, self._ports.journal.recent(ended, provider=self._ports.provider.name)
+        )
 
     def record(self, name: str) -> TaskRecord:
         """Return a task's record by name or token.
@@ -124,11 +138,20 @@ class Tasks:
     def quote(self, record: TaskRecord) -> Quote | None:
         """Return what the task's market says now, or None where it isn't offered any more."""
         quotes = self._ports.provider.market.quotes(record.spec.instance_type)
-        return next((each for each in quotes if (each.type_id, each.region) == (record.type_id, record.region)), None)
+        return next(
+            (
+                each
+                for each in quotes
+                if (each.type_id, each.region) == (record.type_id, record.region)
+            ),
+            None,
+        )
 
     def waits_for(self, view: TaskView) -> Waiting | None:
         """Return what the task waits for, in words; None when it runs or has ended."""
-        quote = self.quote(view.record) if view.bid is not None and not view.state.is_final else None
+        quote = (
+            self.quote(view.record) if view.bid is not None and not view.state.is_final else None
+        )
         return waiting(view, quote, self._ports.provider.clock.now())
 
     def follow(self, name: str, *, timeout_s: float | None = None) -> Iterator[Progress]:
@@ -157,21 +180,25 @@ class Tasks:
 
     def wait(self, name: str, *, timeout_s: float | None = None) -> TaskView:
         """Return the task's view once it has ended; see `follow`."""
-        last: Progress | None = None
-        for last in self.follow(name, timeout_s=timeout_s):
-            pass
-        if last is None:
-            raise NotFound(f"no task is named {name!r}")
-        return last.view
+        return deque(self.follow(name, timeout_s=timeout_s), maxlen=1).pop().view
 
     def log(self, name: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """Return a stretch of one node's log; see `ports.logs.Logs.read`. Empty before the nodes have spoken."""
-        record = self.record(name)
-        if not 0 <= rank < record.spec.num_instances:
-            raise NotFound(f"{record.name!r} has no node {rank}", hint=f"its nodes are 0 to {record.spec.num_instances - 1}")
-        if record.bid_id is None:
-            return LogChunk(rank=rank, offset=offset, next_offset=offset, is_last=record.has_ended)
-        return logs_of(self._ports).read(record.bid_id, rank, offset=offset, limit=limit)
+        return read(self._ports, self.record(name), rank, offset=offset, limit=limit)
+
+    def logs(
+        self,
+        name: str,
+        *,
+        ranks: Collection[int] | None = None,
+        follow: bool = False,
+        tail: int | None = None,
+    ) -> Iterator[LogChunk]:
+        """Yield the logs of a task's nodes, all or those of `ranks`, the last `tail` lines of each if given.
+
+        Chunks of one rank are whole and in order; ranks take turns. With `follow`, goes on until each log's end.
+        """
+        return stream(self._ports, self.record(name), ranks=ranks, follow=follow, tail=tail)
 
     def cancel(self, name: str) -> TaskRecord:
         """End a task and its cost; return its record. Cancelling what has ended and is released changes nothing.
@@ -188,7 +215,9 @@ class Tasks:
             ports.provider.market.withdraw(record.bid_id)
         if not record.has_ended and record.step is not Step.INTENDED:
             now = ports.provider.clock.now()
-            record = ports.journal.update(record.token, outcome=Outcome.CANCELLED, reason="cancelled", ended_at=now)
+            record = ports.journal.update(
+                record.token, outcome=Outcome.CANCELLED, reason="cancelled", ended_at=now
+            )
             note(ports, record.token, "cancelled")
         return record
 
@@ -205,8 +234,10 @@ class Tasks:
                 return record
             if (self._ports.clock.now() - started).total_seconds() >= SUBMIT_PATIENCE_S:
                 raise Transient(
-                    f"{record.name!r} was sent to {record.provider}, which has not confirmed it: {trouble or 'no answer'}",
-                    hint=f"the watcher goes on; `flow status {record.name}` shows what comes of it, `flow cancel {record.name}` ends it",
+                    f"{record.name!r} was sent to {record.provider}, which has not confirmed it: "
+                    f"{trouble or 'no answer'}",
+                    hint=f"the watcher goes on; `flow status {record.name}` shows what comes of it, "
+                    f"`flow cancel {record.name}` ends it",
                 )
             self._ports.clock.sleep(wait)
         return record
@@ -215,13 +246,24 @@ class Tasks:
         names = {mount.target for mount in spec.mounts if mount.kind is Source.VOLUME}
         if not names or self._ports.provider.volumes is None:
             return None
-        found = [volume for volume in self._ports.provider.volumes.volumes() if names & {volume.name, volume.id}]
+        found = [
+            volume
+            for volume in self._ports.provider.volumes.volumes()
+            if names & {volume.name, volume.id}
+        ]
         return found[0].region if found else None
 
 
-def _unsupported_mounts(mounts: Sequence[Mount], able: frozenset[Source], provider: str) -> dict[str, str]:
+def _unsupported_mounts(
+    mounts: Sequence[Mount], able: frozenset[Source], provider: str
+) -> dict[str, str]:
     unable = [mount for mount in mounts if mount.kind not in able]
     if not unable:
         return {}
     able_words = ", ".join(sorted(source.value for source in able)) or "none"
-    return {"mounts": "; ".join(f"{provider} can't mount {mount.source!r} at {mount.path}" for mount in unable) + f" (it can: {able_words})"}
+    return {
+        "mounts": "; ".join(
+            f"{provider} can't mount {mount.source!r} at {mount.path}" for mount in unable
+        )
+        + f" (it can: {able_words})"
+    }

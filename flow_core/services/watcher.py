@@ -11,7 +11,17 @@ from datetime import datetime, timedelta
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import BidState
-from flow_core.domain.lifecycle import Action, Deliver, Observe, Release, Seen, Settle, Withdraw, deadline_of, decide
+from flow_core.domain.lifecycle import (
+    Action,
+    Deliver,
+    Observe,
+    Release,
+    Seen,
+    Settle,
+    Withdraw,
+    deadline_of,
+    decide,
+)
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import Condition, Dependency
@@ -55,7 +65,9 @@ class Watcher:
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
         for view in look(self._ports, placed):
-            self._guarded(view.record, lambda record, view=view: self._drive(view, costs[record.token]))
+            self._guarded(
+                view.record, lambda record, view=view: self._drive(view, costs[record.token])
+            )
         return len(records)
 
     def next_due(self) -> datetime | None:
@@ -98,14 +110,24 @@ class Watcher:
         if not other.has_ended:
             return None
         succeeded = other.outcome is Outcome.SUCCEEDED
-        wanted = {Condition.OK: succeeded, Condition.NOT_OK: not succeeded, Condition.ANY: True}[dependency.condition]
-        return "" if wanted else f"{other.name!r}, which it waits for, ended as {other.outcome.value if other.outcome else '?'}"
+        wanted = {Condition.OK: succeeded, Condition.NOT_OK: not succeeded, Condition.ANY: True}[
+            dependency.condition
+        ]
+        return (
+            ""
+            if wanted
+            else f"{other.name!r}, which it waits for, ended as {other.outcome.value if other.outcome else '?'}"
+        )
 
     def _refuse(self, record: TaskRecord, outcome: Outcome, reason: str) -> TaskRecord:
         note(self._ports, record.token, "nothing was placed", reason)
         return self._ports.journal.update(
-            record.token, step=Step.REFUSED, outcome=outcome, reason=reason,
-            ended_at=self._ports.provider.clock.now(), released=True,
+            record.token,
+            step=Step.REFUSED,
+            outcome=outcome,
+            reason=reason,
+            ended_at=self._ports.provider.clock.now(),
+            released=True,
         )
 
     def _drive(self, view: TaskView, cost: Cost) -> None:
@@ -113,8 +135,13 @@ class Watcher:
         if record.bid_id is not None and view.bid is None and not self._is_forgotten(record):
             return
         seen = Seen(
-            record=record, bid=view.bid, allocation=view.allocation or Allocation(bid_id=record.bid_id or ""),
-            reports=view.reports, now=self._ports.provider.clock.now(), held=cost.held, spent=cost.spent,
+            record=record,
+            bid=view.bid,
+            allocation=view.allocation or Allocation(bid_id=record.bid_id or ""),
+            reports=view.reports,
+            now=self._ports.provider.clock.now(),
+            held=cost.held,
+            spent=cost.spent,
         )
         deadline = deadline_of(seen) if not record.has_ended else None
         if deadline is not None:
@@ -127,9 +154,9 @@ class Watcher:
         try:
             self._ports.provider.market.bid(record.bid_id or "")
         except NotFound:
-            return self._ports.provider.clock.now() - (record.sent_at or record.created_at) >= timedelta(
-                seconds=self._ports.provider.limits.listing_lag_s
-            )
+            return self._ports.provider.clock.now() - (
+                record.sent_at or record.created_at
+            ) >= timedelta(seconds=self._ports.provider.limits.listing_lag_s)
         return False
 
     def _do(self, action: Action, view: TaskView, cost: Cost) -> None:
@@ -137,7 +164,13 @@ class Watcher:
         if isinstance(action, Observe):
             self._observe(action, view, now)
         elif isinstance(action, Settle):
-            journal.update(record.token, outcome=action.outcome, reason=action.reason, exit_code=action.exit_code, ended_at=now)
+            journal.update(
+                record.token,
+                outcome=action.outcome,
+                reason=action.reason,
+                exit_code=action.exit_code,
+                ended_at=now,
+            )
             note(self._ports, record.token, f"the task {action.outcome.value}", action.reason)
         elif isinstance(action, Withdraw) and record.bid_id is not None:
             self._ports.provider.market.withdraw(record.bid_id)
@@ -158,7 +191,9 @@ class Watcher:
         changes: dict[str, object] = {"bid_state": action.state}
         if action.state is BidState.ALLOCATED and record.began_at is None:
             changes["began_at"] = now
-            withdraw_doubles(self._ports, record, self._ports.provider.market.bids(name=record.wire_name))
+            withdraw_doubles(
+                self._ports, record, self._ports.provider.market.bids(name=record.wire_name)
+            )
         if action.state is BidState.OPEN and record.began_at is not None:
             changes["preemptions"] = record.preemptions + 1
         self._ports.journal.update(record.token, **changes)

@@ -1,0 +1,77 @@
+"""This machine's edges without a machine: a watcher that is stepped with the time, and code that is never packed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from datetime import datetime
+
+from flow_adapters.clocks import ManualClock
+from flow_core.domain.code import Bundle
+from flow_core.errors import NotFound
+from flow_core.services.watcher import Watcher
+
+#: How often one instant may be looked at again because a look changed something.
+_SETTLING_LOOKS = 20
+
+
+class SteppedWatch:
+    """Implements `ports.watch.Watch` in process: whenever the world or the journal changed, time stops for a tick."""
+
+    def __init__(self, clock: ManualClock, changes: Callable[[], object]) -> None:
+        self._clock = clock
+        self._changes = changes
+        self._seen: object = None
+        self._watcher: Watcher | None = None
+
+    def drive(self, watcher: Watcher) -> None:
+        """Tick `watcher` from now on."""
+        self._watcher = watcher
+        self._clock.add_stepper(self._due, self._step)
+
+    def ensure(self) -> None:
+        """See `Watch.ensure`; there is nothing to start."""
+
+    def is_running(self) -> bool:
+        """See `Watch.is_running`."""
+        return self._watcher is not None
+
+    def _due(self) -> datetime | None:
+        if self._watcher is None:
+            return None
+        return self._clock.now() if self._changes() != self._seen else self._watcher.next_due()
+
+    def _step(self) -> None:
+        for _ in range(_SETTLING_LOOKS):
+            before = self._changes()
+            if self._watcher is not None:
+                self._watcher.tick()
+            self._seen = self._changes()
+            if self._seen == before:
+                return
+
+
+class UnpackedCode:
+    """Implements `ports.code.CodeStore` by name alone: nothing is read, nothing is stored."""
+
+    def __init__(self) -> None:
+        self._bundles: dict[str, Bundle] = {}
+
+    def pack(self, folder: str) -> Bundle:
+        """Return a bundle whose digest names the folder, not its content."""
+        digest = hashlib.sha256(folder.encode("utf-8", "surrogateescape")).hexdigest()
+        return self._bundles.setdefault(
+            digest, Bundle(digest=digest, location=folder, files=0, bytes=0)
+        )
+
+    def bundle(self, digest: str) -> Bundle:
+        """See `CodeStore.bundle`."""
+        if digest not in self._bundles:
+            raise NotFound(f"no snapshot {digest[:12]} was taken here")
+        return self._bundles[digest]
+
+    def keep_only(self, digests: set[str]) -> None:
+        """See `CodeStore.keep_only`."""
+        self._bundles = {
+            digest: bundle for digest, bundle in self._bundles.items() if digest in digests
+        }

@@ -1,0 +1,1 @@
+"""The Python face of Flow: what `import flow` re-exports."""

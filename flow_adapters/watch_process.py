@@ -1,0 +1,116 @@
+"""The watcher process: `python -m flow_adapters.watch_process STATE_DIR`, started by `ProcessWatch`.
+
+Holds the lock, ticks the watcher of every provider that has something live, and exits when nothing is. Before it
+exits it lets go of the lock and looks once more, so that a task journalled in that moment is not left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from flow_adapters.clocks import SystemClock
+from flow_adapters.locks import claimed
+from flow_adapters.watch import LOCK_NAME
+from flow_core.errors import FlowError
+from flow_core.services.session import Session
+
+#: How long nothing may be live before the watcher goes, in real time: a burst of short tasks keeps one watcher.
+LINGER = timedelta(seconds=2)
+#: How often the journal is asked whether another process wrote, in real seconds.
+GLANCE_S = 0.05
+#: How long to leave a provider alone after it did not answer, in real time.
+BACK_OFF = timedelta(seconds=10)
+#: The longest rest between two looks while anything is live, in real seconds.
+LONGEST_REST_S = 30.0
+
+
+class WatchLoop:
+    """Ticks the sessions of every provider with live tasks until nothing is live."""
+
+    def __init__(self, state_dir: Path, secrets: dict[str, str]) -> None:
+        from flow_adapters.wiring import open_journal
+
+        self._state_dir = state_dir
+        self._secrets = secrets
+        self._clock = SystemClock()
+        self._journal = open_journal(state_dir)
+        self._sessions: dict[str, Session] = {}
+        self._resting: dict[str, datetime] = {}
+
+    def run(self) -> None:
+        """Tick until nothing has been live for a while."""
+        idle_since = None
+        while True:
+            names = {record.provider for record in self._journal.live()}
+            if names:
+                idle_since = None
+            elif idle_since is None:
+                idle_since = self._clock.now()
+            elif self._clock.now() - idle_since >= LINGER:
+                return
+            rest = min([self._tick(name) for name in sorted(names)], default=LINGER.total_seconds())
+            self._rest(rest)
+
+    def has_work(self) -> bool:
+        """Whether anything is live now."""
+        return bool(self._journal.live())
+
+    def _tick(self, name: str) -> float:
+        """Tick one provider's watcher and return how long to rest, in real seconds."""
+        resting_until = self._resting.get(name)
+        if resting_until is not None and self._clock.now() < resting_until:
+            return BACK_OFF.total_seconds() / 10
+        try:
+            session = self._session(name)
+            session.watcher.tick()
+        except FlowError as trouble:
+            self._say(f"{name}: {trouble.message}")
+            self._resting[name] = self._clock.now() + BACK_OFF
+            return BACK_OFF.total_seconds() / 10
+        self._resting.pop(name, None)
+        return min(session.provider.limits.poll_s, LONGEST_REST_S)
+
+    def _session(self, name: str) -> Session:
+        from flow_adapters.wiring import connect
+
+        if name not in self._sessions:
+            self._sessions[name] = connect(
+                provider=name,
+                state_dir=self._state_dir,
+                secrets=self._secrets,
+                journal=self._journal,
+                watched=True,
+            )
+        return self._sessions[name]
+
+    def _rest(self, seconds: float) -> None:
+        before = self._journal.changes()
+        until = self._clock.now() + timedelta(seconds=seconds)
+        while self._clock.now() < until and self._journal.changes() == before:
+            self._clock.sleep(min(GLANCE_S, seconds))
+
+    def _say(self, text: str) -> None:
+        sys.stderr.write(f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ} {text}\n")
+        sys.stderr.flush()
+
+
+def main() -> None:
+    """Run the watcher of the state folder named by the first argument, unless one runs already."""
+    state_dir = Path(sys.argv[1])
+    line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
+    secrets = json.loads(line) if line.strip() else {}
+    while True:
+        with claimed(state_dir / LOCK_NAME) as mine:
+            if not mine:
+                return
+            loop = WatchLoop(state_dir, secrets)
+            loop.run()
+        if not loop.has_work():
+            return
+
+
+if __name__ == "__main__":
+    main()
