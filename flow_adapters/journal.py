@@ -1,0 +1,242 @@
+"""The journal on sqlite: what this machine intended, on disk before it is done.
+
+Write-ahead logging with synchronous=FULL: a method that returned has written, and readers never wait for writers. On
+a file system across a network, where processes can't share the log's memory, a rollback journal does the same,
+slower. Every write is one immediate transaction, so two processes can't both find a name free.
+
+Columns are what is searched by: token, provider, name, whether the record is live, and the order in which records
+were made and ended. Everything else is text that `journal_rows` reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any
+
+import attrs
+
+from flow_adapters.file_systems import MOUNTS
+from flow_adapters.journal_file import JournalFile
+from flow_adapters.journal_rows import (
+    event_of,
+    event_text,
+    record_of,
+    rest_text,
+    spec_of,
+    spec_text,
+)
+from flow_adapters.locks import hold
+from flow_core.domain.record import TaskEvent, TaskRecord
+from flow_core.domain.spelling import nearest
+from flow_core.domain.task import TaskSpec
+from flow_core.errors import FlowError, InvalidRequest, Misconfigured, NameTaken, NotFound
+
+IN_MEMORY = ":memory:"
+#: How many tasks are kept as values, so that a watcher doesn't read the same text at every look.
+_MOST_SPECS = 16_384
+#: What an outcome brings with it; none of it changes once the outcome is set.
+_SETTLED = ("outcome", "exit_code", "reason", "ended_at")
+
+_INSERT = """INSERT INTO records (token, provider, name, live, ended, spec, rest)
+    VALUES (:token, :provider, :name, :live,
+        CASE WHEN :live THEN NULL ELSE (SELECT coalesce(max(ended), 0) + 1 FROM records) END,
+        :spec, :rest)"""
+_UPDATE = """UPDATE records
+    SET provider = :provider, name = :name, live = :live, spec = :spec, rest = :rest,
+        ended = CASE WHEN :live THEN NULL
+            ELSE coalesce(ended, (SELECT coalesce(max(ended), 0) + 1 FROM records)) END
+    WHERE token = :token"""
+_ONE = "SELECT token, spec, rest FROM records WHERE token = ?"
+_FIND = """SELECT token, spec, rest FROM records
+    WHERE (token = :name OR name = :name) AND (:provider IS NULL OR provider = :provider)
+    ORDER BY token = :name DESC, live DESC, ended DESC, seq DESC LIMIT 1"""
+_LIVE = """SELECT token, spec, rest FROM records
+    WHERE live AND (:provider IS NULL OR provider = :provider) ORDER BY seq"""
+_RECENT = """SELECT token, spec, rest FROM records WHERE seq IN (
+        SELECT seq FROM records WHERE live AND (:provider IS NULL OR provider = :provider)
+        UNION ALL
+        SELECT seq FROM (
+            SELECT seq FROM records
+            WHERE ended IS NOT NULL AND (:provider IS NULL OR provider = :provider)
+            ORDER BY ended DESC LIMIT :limit))
+    ORDER BY seq DESC"""
+_NAMES = """SELECT name FROM records WHERE substr(name, 1, length(:prefix)) = :prefix
+    GROUP BY name ORDER BY max(live) DESC, max(seq) DESC"""
+_NAMESAKE = "SELECT 1 FROM records WHERE live AND provider = ? AND name = ? AND token <> ?"
+_LOG = "INSERT INTO events (token, event) VALUES (?, ?)"
+_EVENTS = "SELECT event FROM events WHERE token = ? ORDER BY seq"
+
+
+class SqliteJournal:
+    """Implements `ports.journal.Journal` in one file, or in memory for one process's use.
+
+    Nothing is opened before the first use. Threads may share one journal; a process made by `fork` opens its own
+    connection. `tell` hears once, when the file is made, of a file system that slows it down.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        tell: Callable[[str], None] = lambda text: None,
+        mounts: Path = MOUNTS,
+    ) -> None:
+        place = None if str(path) == IN_MEMORY else Path(path)
+        self._file = JournalFile(place, tell=tell, mounts=mounts)
+        self._foreign: tuple[int, int] | None = None
+        self._claims: set[tuple[str, str]] = set()
+        self._specs: dict[str, tuple[str, TaskSpec]] = {}
+
+    def add(self, record: TaskRecord) -> None:
+        """See `Journal.add`.
+
+        Raises:
+            InvalidRequest: the record holds something that could not be read back.
+        """
+        spec, rest = spec_text(record.spec), rest_text(record)
+        if record_of(rest, spec_of(spec)) != record:
+            raise InvalidRequest({"spec": "holds something that the journal could not read back"})
+        with self._file.writing() as database:
+            _refuse_taken(database, record)
+            if database.execute(_ONE, (record.token,)).fetchone():
+                raise NameTaken(f"a task has the token {record.token!r}", hint="draw another token")
+            database.execute(_INSERT, _columns(record, spec, rest))
+
+    def update(self, token: str, **changes: object) -> TaskRecord:
+        """See `Journal.update`. With the first outcome its exit code, reason and time stay, too."""
+        with self._file.writing() as database:
+            row = database.execute(_ONE, (_bindable(token),)).fetchone()
+            if row is None:
+                raise NotFound(f"no task has the token {token!r}")
+            before = self._record(row)
+            record = attrs.evolve(before, **_allowed(before, changes))
+            if record == before:
+                return before
+            spec = row[1] if record.spec is before.spec else spec_text(record.spec)
+            _refuse_taken(database, record)
+            database.execute(_UPDATE, _columns(record, spec, rest_text(record)))
+            return record
+
+    def find(self, name: str, *, provider: str | None = None) -> TaskRecord:
+        """See `Journal.find`."""
+        rows = self._rows(_FIND, name=_bindable(name), provider=provider)
+        if rows:
+            return rows[0]
+        near = nearest(name, self.names())
+        raise NotFound(
+            f"no task is named {name!r}" + (f" on {provider}" if provider else ""),
+            hint=f"nearest is {near!r}" if near else "`flow status` lists the tasks there are",
+        )
+
+    def live(self, *, provider: str | None = None) -> Sequence[TaskRecord]:
+        """See `Journal.live`."""
+        return self._rows(_LIVE, provider=provider)
+
+    def recent(self, limit: int, *, provider: str | None = None) -> Sequence[TaskRecord]:
+        """See `Journal.recent`; newest is what was made last."""
+        return self._rows(_RECENT, provider=provider, limit=max(0, limit))
+
+    def names(self, prefix: str = "") -> Sequence[str]:
+        """See `Journal.names`; among live and among ended ones, the newest come first."""
+        with self._file.reading() as database:
+            rows = database.execute(_NAMES, {"prefix": _bindable(prefix)}).fetchall()
+        return [name for (name,) in rows]
+
+    def log(self, token: str, event: TaskEvent) -> None:
+        """See `Journal.log`."""
+        with self._file.writing() as database:
+            database.execute(_LOG, (token, event_text(event)))
+
+    def events(self, token: str) -> Sequence[TaskEvent]:
+        """See `Journal.events`; empty for a token that nobody has."""
+        with self._file.reading() as database:
+            rows = database.execute(_EVENTS, (_bindable(token),)).fetchall()
+        return [event_of(text) for (text,) in rows]
+
+    def claim(self, token: str, what: str) -> AbstractContextManager[bool]:
+        """See `Journal.claim`; two claims in one process exclude each other, too."""
+        path = self._file.path
+        if path is None:
+            return self._claim_in_memory(token, what)
+        return hold(path.with_name(f"{path.name}.claims") / f"{token}.{what}")
+
+    def changes(self) -> int:
+        """See `Journal.changes`; the number means something to this object only."""
+        with self._file.reading() as database:
+            (version,) = database.execute("PRAGMA data_version").fetchone()
+            seen, count = self._foreign or (version, 0)
+            self._foreign = (version, count + (version != seen))
+            return self._file.writes + self._foreign[1]
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again. What was in memory is gone."""
+        self._file.close()
+
+    @contextmanager
+    def _claim_in_memory(self, token: str, what: str) -> Iterator[bool]:
+        claim = (token, what)
+        with self._file.reading():
+            mine = claim not in self._claims
+            self._claims.add(claim)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._claims.discard(claim)
+
+    def _rows(self, query: str, **values: object) -> list[TaskRecord]:
+        with self._file.reading() as database:
+            return [self._record(row) for row in database.execute(query, values).fetchall()]
+
+    def _record(self, row: tuple[str, str, str]) -> TaskRecord:
+        token, spec_line, rest = row
+        try:
+            kept = self._specs.get(token)
+            spec = kept[1] if kept and kept[0] == spec_line else spec_of(spec_line)
+            if len(self._specs) >= _MOST_SPECS:
+                self._specs.clear()
+            self._specs[token] = (spec_line, spec)
+            return record_of(rest, spec)
+        except (ValueError, KeyError, TypeError, FlowError) as error:
+            raise Misconfigured(
+                f"{self._file.path}: the record of {token} can't be read: {error}",
+                hint="a newer Flow may have written it; update this one",
+            ) from error
+
+
+def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
+    return {
+        "token": record.token,
+        "provider": record.provider,
+        "name": record.name,
+        "live": record.is_live,
+        "spec": spec,
+        "rest": rest,
+    }
+
+
+def _refuse_taken(database: Connection, record: TaskRecord) -> None:
+    ours = (record.provider, record.name, record.token)
+    if record.is_live and database.execute(_NAMESAKE, ours).fetchone():
+        raise NameTaken(
+            f"a live task is named {record.name!r} already",
+            hint=f"choose another name, or end it with `flow cancel {record.name}`",
+        )
+
+
+def _allowed(before: TaskRecord, changes: dict[str, object]) -> dict[str, Any]:
+    """Return what may change: nothing of an outcome that is settled, and nothing that was released."""
+    fixed: set[str] = set()
+    if before.has_ended and "outcome" in changes:
+        fixed.update(_SETTLED)
+    if before.released:
+        fixed.add("released")
+    return {name: value for name, value in changes.items() if name not in fixed}
+
+
+def _bindable(text: str) -> str:
+    """Return what sqlite can compare; bytes of an argument that are no text match nothing."""
+    return text.encode("utf-8", "replace").decode("utf-8")

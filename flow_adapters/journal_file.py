@@ -1,0 +1,229 @@
+"""The journal's sqlite file: opening it, bringing it up to date, transactions, and what its troubles mean.
+
+A file is made for its owner alone (0600), because a task's variables may be private. Only the first to open it, or
+to find it out of date, changes its form, under a lock of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+
+from flow_adapters.file_systems import network_type
+from flow_adapters.locks import hold
+from flow_core.errors import FlowError, Misconfigured, NoRoom
+
+#: How long a write waits for other processes' writes, in milliseconds.
+BUSY_MS = 30_000
+#: How long to wait for another process that is making the file, in seconds.
+MAKING_S = 30.0
+#: What must be free on a disk that is not full; sqlite's own files need a few pages.
+ROOM_BYTES = 1 << 20
+
+#: What brings a file from each form to the next; never changed once released, only added to.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        """CREATE TABLE records (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            token TEXT NOT NULL UNIQUE,
+            provider TEXT NOT NULL,
+            name TEXT NOT NULL,
+            live INTEGER NOT NULL,
+            ended INTEGER,
+            spec TEXT NOT NULL,
+            rest TEXT NOT NULL
+        )""",
+        "CREATE UNIQUE INDEX live_names ON records (provider, name) WHERE live",
+        "CREATE INDEX live_records ON records (seq) WHERE live",
+        "CREATE INDEX ended_records ON records (ended)",
+        "CREATE INDEX record_names ON records (name)",
+        """CREATE TABLE events (
+            seq INTEGER PRIMARY KEY AUTOINCREMENT,
+            token TEXT NOT NULL,
+            event TEXT NOT NULL
+        )""",
+        "CREATE INDEX record_events ON events (token, seq)",
+    ),
+)
+
+
+class JournalFile:
+    """One sqlite file, opened at its first use; `path` None is memory. Threads take turns."""
+
+    def __init__(self, path: Path | None, *, tell: Callable[[str], None], mounts: Path) -> None:
+        self.path = path
+        self.writes = 0
+        self._tell = tell
+        self._mounts = mounts
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._connection: sqlite3.Connection | None = None
+        self._close: Callable[[], object] = _nothing
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """While entered, the connection is this thread's; each statement sees the newest writes."""
+        with self._turn(), self._translated():
+            yield self._opened()
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """While entered, no other process writes; on disk when left, or undone when left by an error."""
+        with self._turn(), self._translated():
+            database = self._opened()
+            database.execute("BEGIN IMMEDIATE")
+            before = database.total_changes
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+                raise
+            self.writes += database.total_changes != before
+
+    def close(self) -> None:
+        """Close the file; the next use opens it again."""
+        with self._turn():
+            self._close()
+            self._connection = None
+
+    def _turn(self) -> AbstractContextManager[bool]:
+        if self._pid != os.getpid():  # a fork: its parent's connection and lock are not its own
+            self._pid = os.getpid()
+            self._lock = threading.RLock()
+            self._connection = None
+        return self._lock
+
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = connection = self._open()
+            self._close = weakref.finalize(self, _close_in, os.getpid(), connection)
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is None:
+            connection = self._connect(":memory:")
+            migrate(connection)
+            return connection
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise self._unusable(error.strerror or str(error)) from error
+        connection = self._connect(str(self.path))
+        try:
+            self._bring_up_to_date(connection, self.path)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _connect(self, name: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            name, timeout=BUSY_MS / 1000, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _bring_up_to_date(self, connection: sqlite3.Connection, path: Path) -> None:
+        network = network_type(path.parent, mounts=self._mounts)
+        wanted = "delete" if network else "wal"
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise Misconfigured(
+                f"{path} was written by a newer Flow",
+                hint="update this one, or set FLOW_STATE_DIR to another folder",
+            )
+        if mode == wanted and version == len(MIGRATIONS):
+            return
+        with hold(path.with_name(f"{path.name}.making"), patience_s=MAKING_S):
+            connection.execute(f"PRAGMA journal_mode = {wanted}")
+            migrate(connection)
+        if network and version == 0:
+            self._tell(
+                f"{path} lies on a network file system ({network}); the journal is safe there, and slower."
+                " FLOW_STATE_DIR can name a folder on a disk of this machine."
+            )
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            raise self._meaning(error) from error
+
+    def _meaning(self, error: sqlite3.DatabaseError) -> FlowError:
+        text = str(error)
+        if "disk is full" in text or ("I/O error" in text and self._is_full()):
+            return NoRoom(
+                f"the disk is full: {self.path} can't be written", hint="make room and repeat"
+            )
+        if "locked" in text or "busy" in text:
+            return Misconfigured(
+                f"{self.path} has been locked by another process for {BUSY_MS // 1000} s",
+                hint="end that process, or wait for it, and repeat",
+            )
+        if "not a database" in text or "malformed" in text or "file is encrypted" in text:
+            return Misconfigured(
+                f"{self.path} is damaged ({text})",
+                hint="move it away and repeat: a new one is begun, and live bids show up in `flow status --all`",
+            )
+        return self._unusable(text)
+
+    def _is_full(self) -> bool:
+        if self.path is None:
+            return False
+        try:
+            return shutil.disk_usage(self.path.parent).free < ROOM_BYTES
+        except OSError:
+            return False
+
+    def _unusable(self, why: str) -> Misconfigured:
+        return Misconfigured(
+            f"the journal {self.path} can't be used: {why}",
+            hint="give yourself the right to write there, or set FLOW_STATE_DIR to a folder where you have it",
+        )
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring a file of any older form to the present one, in one transaction."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute("CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY)")
+        for number in range(_version(connection), len(MIGRATIONS)):
+            for statement in MIGRATIONS[number]:
+                connection.execute(statement)
+            connection.execute("INSERT INTO migrations VALUES (?)", (number + 1,))
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    has_table = connection.execute(
+        "SELECT 1 FROM sqlite_master WHERE name = 'migrations'"
+    ).fetchone()
+    if not has_table:
+        return 0
+    (number,) = connection.execute("SELECT coalesce(max(number), 0) FROM migrations").fetchone()
+    return int(number)
+
+
+def _close_in(pid: int, connection: sqlite3.Connection) -> None:
+    """Close it in the process that opened it; in a fork, closing would tear at the parent's locks."""
+    if os.getpid() == pid:
+        connection.close()
+
+
+def _nothing() -> None:
+    """Do nothing."""
