@@ -1,0 +1,240 @@
+"""What is due for a task, decided from what is known of it."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flow_core.domain.allocation import Allocation, Node, NodeState
+from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.lifecycle import (
+    Deliver,
+    Observe,
+    Release,
+    Seen,
+    Settle,
+    Withdraw,
+    decide,
+    exit_of,
+)
+from flow_core.domain.money import Price, Spend
+from flow_core.domain.record import Outcome, Step, TaskRecord
+from flow_core.domain.run import RunPhase, RunReport
+from flow_core.domain.shape import parse_shape
+from flow_core.domain.task import RunOn, TaskSpec
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
+SHAPE = parse_shape("8xh100")
+
+
+def record(nodes: int = 1, **changes: object) -> TaskRecord:
+    """Return a placed record of a task on `nodes` nodes."""
+    spec = TaskSpec(command="true", name="t", instance_type=SHAPE, num_instances=nodes)
+    plain = TaskRecord(
+        token="f1",
+        name="t",
+        provider="mock",
+        spec=spec,
+        created_at=NOW,
+        step=Step.PLACED,
+        bid_id="bid_1",
+        bid_state=BidState.ALLOCATED,
+        limit=Price.parse("10"),
+        began_at=NOW,
+    )
+    return evolve(plain, **changes)
+
+
+def bid(state: BidState = BidState.ALLOCATED, quantity: int = 1) -> Bid:
+    """Return the record's bid in `state`."""
+    return Bid(
+        id="bid_1",
+        name="t-f1",
+        state=state,
+        shape=SHAPE,
+        region="r",
+        quantity=quantity,
+        limit=Price.parse("10"),
+        created_at=NOW,
+    )
+
+
+def allocation(nodes: int = 1, state: NodeState = NodeState.RUNNING) -> Allocation:
+    """Return `nodes` nodes in `state`."""
+    return Allocation(
+        bid_id="bid_1",
+        nodes=tuple(Node(id=f"n{rank}", rank=rank, state=state) for rank in range(nodes)),
+    )
+
+
+def report(rank: int, phase: RunPhase, code: int | None = None, at: int = 0) -> RunReport:
+    """Return what node `rank` says, `at` minutes after noon."""
+    ended = NOW + timedelta(minutes=at) if code is not None else None
+    wants = phase is RunPhase.WAITING
+    return RunReport(rank=rank, phase=phase, exit_code=code, ended_at=ended, wants_delivery=wants)
+
+
+def seen(**changes: object) -> Seen:
+    """Return one running single-node task, with `changes`."""
+    plain = Seen(
+        record=record(),
+        bid=bid(),
+        allocation=allocation(),
+        reports=(report(0, RunPhase.RUNNING),),
+        now=NOW,
+    )
+    return evolve(plain, **changes)
+
+
+def test_a_running_task_needs_nothing():
+    """While the command runs within its limits, there is nothing to do."""
+    assert [] == decide(seen())
+
+
+def test_success_settles_and_withdraws():
+    """A command that ended with 0 on its only node ends the task, and its cost."""
+    actions = decide(seen(reports=(report(0, RunPhase.EXITED, 0),)))
+
+    assert [Settle, Withdraw] == [type(action) for action in actions]
+    assert Outcome.SUCCEEDED is actions[0].outcome
+
+
+def test_one_success_of_two_is_not_the_end():
+    """A task on two nodes goes on until both have ended with 0."""
+    reports = (report(0, RunPhase.EXITED, 0), report(1, RunPhase.RUNNING))
+
+    assert [] == decide(seen(record=record(2), allocation=allocation(2), reports=reports))
+
+
+def test_the_first_failure_in_time_is_the_tasks():
+    """Of several nodes that failed, the one that failed first gives the exit code, whatever its rank."""
+    reports = (report(0, RunPhase.EXITED, 3, at=9), report(1, RunPhase.EXITED, 4, at=2))
+
+    actions = decide(seen(record=record(2), allocation=allocation(2), reports=reports))
+
+    assert Settle(Outcome.FAILED, "the command ended with 4 on node 1", 4) == actions[0]
+
+
+def test_an_interrupted_run_is_no_end():
+    """A run that the node's own stop cut short settles nothing."""
+    assert [] == decide(seen(reports=(report(0, RunPhase.INTERRUPTED),)))
+
+
+def test_only_the_first_node_counts_where_only_it_runs():
+    """With `first-node`, rank 0's end is the task's, whatever the others say."""
+    reports = (report(0, RunPhase.EXITED, 0), report(1, RunPhase.RUNNING))
+
+    assert (0, reports[0]) == exit_of(RunOn.FIRST_NODE, reports, 2)
+
+
+def test_a_kept_task_keeps_its_bid():
+    """When the command of a kept task ends, the outcome is written down and the bid stays."""
+    kept = evolve(record(), spec=evolve(record().spec, keep=True))
+
+    actions = decide(seen(record=kept, reports=(report(0, RunPhase.EXITED, 0),)))
+
+    assert [Settle] == [type(action) for action in actions]
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_a_cancelled_task_gives_its_bid_back(keep: bool):
+    """Cancelling ends the bid, of a kept task too."""
+    asked = evolve(record(), cancel_asked=True, spec=evolve(record().spec, keep=keep))
+
+    actions = decide(seen(record=asked))
+
+    assert [Settle, Withdraw] == [type(action) for action in actions]
+    assert Outcome.CANCELLED is actions[0].outcome
+
+
+def test_a_bid_that_someone_else_ended_ends_the_task():
+    """A bid that is gone without our doing settles the task as vanished and releases it."""
+    actions = decide(seen(bid=bid(BidState.TERMINATED), reports=()))
+
+    assert [Observe, Settle, Release] == [type(action) for action in actions]
+    assert Outcome.VANISHED is actions[1].outcome
+
+
+def test_an_ended_task_is_released_once_its_bid_is_gone():
+    """Only a bid known to be gone lets the record go; until then it is withdrawn again."""
+    ended = evolve(record(), outcome=Outcome.SUCCEEDED, bid_state=BidState.TERMINATED)
+
+    assert [Release()] == decide(seen(record=ended, bid=bid(BidState.TERMINATED)))
+    assert [Withdraw] == [
+        type(action) for action in decide(seen(record=evolve(ended, bid_state=BidState.ALLOCATED)))
+    ]
+
+
+def test_time_held_ends_a_task():
+    """A task that has held its nodes for its max_run_time ends, and not a second earlier."""
+    timed = evolve(record(), spec=evolve(record().spec, max_run_time=timedelta(hours=1)))
+
+    assert [] == decide(seen(record=timed, held=timedelta(minutes=59, seconds=59)))
+    late = decide(seen(record=timed, held=timedelta(hours=1)))
+    assert Outcome.TIMED_OUT is late[0].outcome
+
+
+@given(spent=st.integers(0, 30_000_000), ceiling=st.integers(1, 30_000_000))
+def test_money_ends_a_task_before_it_can_be_passed(spent: int, ceiling: int):
+    """A task is ended exactly when its spend has reached the ceiling."""
+    capped = evolve(record(), spec=evolve(record().spec, max_spend=Spend(ceiling)))
+
+    actions = decide(seen(record=capped, spent=Spend(spent)))
+
+    # Under one second's worth at the full limit ($10/hr) counts as reached.
+    is_reached = (ceiling - spent) * 3_600 < 10_000_000
+    assert is_reached == bool(actions)
+
+
+def test_nodes_that_wait_are_told_when_all_are_up():
+    """A membership goes out with the next number once every node is up and has spoken, not before."""
+    waiting = (report(0, RunPhase.WAITING), report(1, RunPhase.WAITING))
+    two = seen(record=record(2, membership=4), allocation=allocation(2), reports=waiting)
+
+    assert [Deliver(5, two.allocation.signature)] == decide(two)
+    assert [] == decide(evolve(two, reports=waiting[:1]))
+    assert [] == decide(evolve(two, allocation=allocation(2, NodeState.STARTING)))
+
+
+def test_a_bids_move_is_written_down_first():
+    """A bid seen in another state than the record's is observed before anything else is done."""
+    actions = decide(seen(bid=bid(BidState.PREEMPTING)))
+
+    assert [Observe(BidState.PREEMPTING)] == actions
+
+
+@given(
+    state=st.sampled_from(BidState),
+    outcome=st.none() | st.sampled_from(Outcome),
+    released=st.booleans(),
+    cancel=st.booleans(),
+    keep=st.booleans(),
+    phase=st.sampled_from(RunPhase),
+    code=st.integers(0, 255),
+)
+def test_nothing_that_can_cost_money_is_let_go(
+    state: BidState,
+    outcome: Outcome | None,
+    released: bool,
+    cancel: bool,
+    keep: bool,
+    phase: RunPhase,
+    code: int,
+):
+    """A record is released only when its bid is gone; a live bid of an ended task is withdrawn unless kept."""
+    now = evolve(
+        record(), outcome=outcome, cancel_asked=cancel, spec=evolve(record().spec, keep=keep)
+    )
+    said = (report(0, phase, code if phase is RunPhase.EXITED else None),)
+
+    actions = decide(seen(record=now, bid=bid(state), reports=said))
+
+    releases = any(isinstance(action, Release) for action in actions)
+    ended = outcome is not None or any(isinstance(action, Settle) for action in actions)
+    withdraws = any(isinstance(action, Withdraw) for action in actions)
+    assert not releases or state is BidState.TERMINATED
+    assert withdraws == (ended and state is not BidState.TERMINATED and (cancel or not keep))
