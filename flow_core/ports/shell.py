@@ -100,5 +100,6 @@ class RemoteShell(Protocol):
         Raises:
             NodeUnreachable: the node gave no answer.
             Conflict: `local_port` is taken on this machine.
+            Unsupported: nothing outside this provider's nodes can connect to them.
         """
         ...

@@ -1,0 +1,11 @@
+"""The shell role, whole."""
+
+from __future__ import annotations
+
+from flow_providers.conformance.contracts.calls import CallsContract
+from flow_providers.conformance.contracts.reaching import ReachingContract
+from flow_providers.conformance.contracts.uploads import UploadsContract
+
+
+class ShellContract(CallsContract, UploadsContract, ReachingContract):
+    """Everything that `flow_core.ports.shell.RemoteShell` promises."""
