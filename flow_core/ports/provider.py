@@ -6,6 +6,8 @@ sees it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from attrs import field, frozen
 
 from flow_core.domain.task import Source
@@ -16,6 +18,7 @@ from flow_core.ports.clock import Clock
 from flow_core.ports.fleet import Fleet
 from flow_core.ports.logs import Logs
 from flow_core.ports.market import Market
+from flow_core.ports.secrets import Secrets
 from flow_core.ports.shell import RemoteShell
 from flow_core.ports.usage import UsageHistory
 from flow_core.ports.volumes import Volumes
@@ -73,3 +76,20 @@ class Provider:
                 hint="`flow provider list` shows what each provider offers",
             )
         return self.volumes
+
+
+@frozen(kw_only=True)
+class ProviderContext:
+    """What the composition root hands to a provider's `connect`: everything it may know of this machine.
+
+    `state_dir` is a folder for this user's state, which the provider may fill below a name of its own. `options` are
+    settings by name, of plain values or text, as files and the environment gave them. `clock` is real time. `seed`
+    makes whatever the provider draws repeatable. `user` is what lists call the user where nobody knows better.
+    """
+
+    state_dir: str
+    clock: Clock
+    options: Mapping[str, object] = field(factory=dict, hash=False)
+    secrets: Secrets | None = None
+    seed: int | None = None
+    user: str = "you"

@@ -1,0 +1,106 @@
+"""How a world's time passes.
+
+In memory it is the clock that was handed in. On disk it runs `rate` times as fast as real time, from an anchor kept in
+the world, so that all processes agree on it; and it stands still
+
+- while nothing is live: a month's pause costs nothing, and the first bid afterwards is looked at soon, because the
+  time is set to shortly before the next round (nobody was there to see it jump);
+- when nobody looked for more than GAP_S real seconds (a laptop asleep, every process killed): the world went on for
+  GAP_S and then waited. The watcher looks several times a second, so this never happens while it runs. The price is
+  that a command which went on meanwhile was not billed for the rest of the gap.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from attrs import evolve
+
+from flow_core.ports.clock import Clock
+from flow_providers.mock.rows import Meta
+from flow_providers.mock.rules import Rules
+from flow_providers.mock.world import World
+
+GAP_S = 300.0
+#: How often, in real seconds, it is written down that somebody looks.
+HEARTBEAT_S = 20.0
+
+
+class Pace(Protocol):
+    """Turns real time into the world's."""
+
+    def now(self, meta: Meta) -> datetime:
+        """Return the world's time."""
+        ...
+
+    def is_stale(self, world: World) -> bool:
+        """Whether `settle` would write something."""
+        ...
+
+    def settle(self, world: World) -> None:
+        """Start, stop or mend the passing of time, as what is live asks for."""
+        ...
+
+
+class HeldPace:
+    """The time of a clock that someone holds; nothing about it is kept in the world."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def now(self, meta: Meta) -> datetime:
+        """Return the clock's time."""
+        return self._clock.now()
+
+    def is_stale(self, world: World) -> bool:
+        """Never: see `Pace.is_stale`."""
+        return False
+
+    def settle(self, world: World) -> None:
+        """Do nothing: see `Pace.settle`."""
+
+
+class AnchoredPace:
+    """Real time, faster, from the anchor that the world keeps."""
+
+    def __init__(self, real: Clock, rules: Rules) -> None:
+        self._real = real
+        self._rules = rules
+
+    def now(self, meta: Meta) -> datetime:
+        """Return the anchor plus what has passed since, at the world's rate, gaps left out."""
+        if meta.real_anchor is None or meta.seen_real is None:
+            return meta.anchor
+        real = min(self._real.now(), meta.seen_real + timedelta(seconds=GAP_S))
+        return meta.anchor + max(real - meta.real_anchor, timedelta(0)) * meta.rate
+
+    def is_stale(self, world: World) -> bool:
+        """Whether time must start or stop, change its rate, or a heartbeat is due."""
+        meta, live = world.meta, world.bids.count() > 0
+        if meta.real_anchor is None or meta.seen_real is None:
+            return live
+        unseen = (self._real.now() - meta.seen_real).total_seconds()
+        return not live or meta.rate != self._rules.rate or unseen > HEARTBEAT_S or unseen < 0
+
+    def settle(self, world: World) -> None:
+        """See `Pace.settle`."""
+        if not self.is_stale(world):
+            return
+        meta, live = world.meta, world.bids.count() > 0
+        real, now = self._real.now(), self.now(meta)
+        if not live:
+            world.metas.put(
+                evolve(meta, anchor=now, real_anchor=None, seen_real=None, rate=self._rules.rate)
+            )
+        elif meta.real_anchor is None:
+            due = world.next_due()
+            lead = timedelta(seconds=self._rules.first_look_s)
+            anchor = max(now, due - lead) if due is not None else now
+            world.metas.put(
+                evolve(meta, anchor=anchor, real_anchor=real, seen_real=real, rate=self._rules.rate)
+            )
+        else:
+            world.metas.put(
+                evolve(meta, anchor=now, real_anchor=real, seen_real=real, rate=self._rules.rate)
+            )

@@ -1,0 +1,298 @@
+"""What happens in a world by itself: boots end, notices end, crowds move, markets clear; in order of time.
+
+Pure over a `World`: rows in, rows out, and a list of effects for whoever plays the nodes. Theory:
+
+*Other bidders.* A market's crowd takes, at its own price, whatever is left, so it is a reserve to the auction; a bid
+at exactly that price wins only if it was there first, since ties go by submission. Further `taken` instances are out
+of reach. Both keep the cost of a round independent of how many rivals we pretend.
+
+*Notices hold instances.* A bid under notice still has its nodes. Whoever beat it is served when they are free: at the
+first round after the notice. Until then it stays open although it has won, and the capacity is never exceeded.
+
+*Idle rounds are skipped.* Nothing in a market changes between two rounds unless someone asked for a change or the
+crowd moved; so a round is planned (`clears_at`) only then, always on the common grid of ticks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from attrs import evolve
+
+from flow_core.domain.allocation import NodeState
+from flow_core.domain.auction import Order, clear
+from flow_core.domain.bid import BidState
+from flow_core.domain.money import Price
+from flow_providers.mock.prices import wandered
+from flow_providers.mock.rows import BidRow, EffectRow, MarketRow, NodeRow, PriceRow, StretchRow
+from flow_providers.mock.rules import OverQuota, Rules
+from flow_providers.mock.world import World
+
+#: Allocations that share a host each have a rendezvous port, below the range that systems hand out by themselves.
+FIRST_PORT, PORTS = 20_000, 10_000
+_UP = (NodeState.RUNNING, NodeState.LEAVING)
+
+
+def catch_up(world: World, rules: Rules, now: datetime) -> None:
+    """Let everything happen that is due by `now`."""
+    while (due := world.next_due()) is not None and due <= now:
+        _step(world, rules, due)
+
+
+def clear_later(world: World, rules: Rules, market_id: str, at: datetime) -> None:
+    """Have a market look at its bids in its next round."""
+    market = _market(world, market_id)
+    planned = rules.next_round(at)
+    if market.clears_at is None or market.clears_at > planned:
+        world.markets.put(evolve(market, clears_at=planned))
+
+
+def clear_now(world: World, rules: Rules, market_id: str, at: datetime) -> None:
+    """Hold a round: grant, give notice, rescue, and set the price."""
+    market = _market(world, market_id)
+    bids = [bid for bid in world.bids.in_group(market_id) if bid.state is not BidState.PAUSED]
+    result = clear(
+        [
+            Order(bid.id, bid.limit, bid.quantity, bid.place)
+            for bid in bids
+            if _competes(world, rules, market, bid)
+        ],
+        capacity=max(market.capacity - market.taken, 0),
+        reserve=market.crowd_price,
+        price_rule=rules.price_rule,
+    )
+    _set_price(world, market, result.price, result.lowest_allocated, at)
+    for bid in bids:
+        if bid.id not in result.winners and bid.state is BidState.ALLOCATED:
+            _give_notice(world, rules, bid, at)
+        elif bid.id in result.winners and bid.state is BidState.PREEMPTING:
+            _rescue(world, bid, at)
+    free = market.capacity - market.taken
+    free -= sum(bid.quantity for bid in world.bids.in_group(market_id) if bid.is_holding)
+    ranked = sorted(bids, key=lambda bid: (-bid.limit.micros, bid.place, bid.id))
+    for bid in ranked:
+        if bid.id in result.winners and bid.state is BidState.OPEN and bid.quantity <= free:
+            free -= bid.quantity
+            _grant(world, rules, bid, at)
+    for bid in world.bids.in_group(market_id):
+        if bid.is_holding:
+            meter(world, rules, bid, at)
+
+
+def stop_nodes(world: World, rules: Rules, bid: BidRow, at: datetime, state: NodeState) -> None:
+    """Take all nodes of `bid` (as it is now) to STOPPED or GONE, and end what is paid."""
+    what = "destroy" if state is NodeState.GONE else "stop"
+    for node in world.nodes.in_group(bid.id):
+        if node.state not in (state, NodeState.GONE):
+            world.nodes.put(evolve(node, state=state, since=at, is_booted=False, changes_at=None))
+            effect(world, what, node.id, at)
+    meter(world, rules, bid, at)
+
+
+def meter(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
+    """Close the running stretch of paid time if the price or the number of paid nodes changed, and open the next.
+
+    Who is outbid pays its limit while the notice lasts, never the price that it was not willing to pay.
+    """
+    paid = 0
+    if bid.state is BidState.ALLOCATED or (bid.state is BidState.PREEMPTING and rules.bill_notice):
+        paid = sum(node.is_booted and node.state in _UP for node in world.nodes.in_group(bid.id))
+    price = min(_market(world, bid.market).price, bid.limit)
+    running = next((each for each in world.stretches.in_group(bid.id) if each.until is None), None)
+    if running is not None and (running.nodes, running.price) == (paid, price):
+        return
+    if running is not None and running.since == at:
+        world.stretches.drop(running.id)
+    elif running is not None:
+        world.stretches.put(evolve(running, until=at))
+    if paid:
+        number = world.draw()
+        world.stretches.put(
+            StretchRow(
+                id=f"{bid.id}/{number}",
+                number=number,
+                bid=bid.id,
+                nodes=paid,
+                price=price,
+                since=at,
+            )
+        )
+
+
+def effect(
+    world: World, what: str, target: str, at: datetime, deadline: datetime | None = None
+) -> None:
+    """Note what the host of the nodes must be told once this is on record."""
+    number = world.draw()
+    world.effects.put(
+        EffectRow(id=f"{number}", number=number, what=what, target=target, at=at, deadline=deadline)
+    )
+
+
+def boot_again(world: World, rules: Rules, node: NodeRow, at: datetime) -> None:
+    """Start a node that is stopped or lost."""
+    world.nodes.put(
+        evolve(
+            node, state=NodeState.STARTING, since=at, is_booted=False, changes_at=at + rules.boot
+        )
+    )
+
+
+def _step(world: World, rules: Rules, at: datetime) -> None:
+    for node in _due(world.nodes.due, at):
+        _node_changes(world, rules, node, at)
+    for bid_id in _due(world.bids.due, at):
+        _notice_ends(world, rules, bid_id, at)
+    for market_id in sorted(
+        _due(world.markets.due, at), key=lambda each: _market(world, each).number
+    ):
+        _market_changes(world, rules, market_id, at)
+
+
+def _due(times: dict[str, datetime], at: datetime) -> list[str]:
+    return sorted(row_id for row_id, due in times.items() if due <= at)
+
+
+def _node_changes(world: World, rules: Rules, node_id: str, at: datetime) -> None:
+    node, bid = _owned(world, node_id)
+    if node.state is NodeState.LOST:
+        boot_again(world, rules, node, at)
+        return
+    state = NodeState.RUNNING if node.state is NodeState.STARTING else node.state
+    world.nodes.put(evolve(node, state=state, since=at, is_booted=True, changes_at=None))
+    effect(world, "boot", node_id, at)
+    if bid.notice_ends is not None:
+        effect(world, "notify", node_id, at, bid.notice_ends)
+    meter(world, rules, bid, at)
+
+
+def _notice_ends(world: World, rules: Rules, bid_id: str, at: datetime) -> None:
+    bid = _bid(world, bid_id)
+    bid = world.bids.put(evolve(bid, state=BidState.OPEN, notice_ends=None))
+    stop_nodes(world, rules, bid, at, NodeState.STOPPED)
+    clear_later(world, rules, bid.market, at)
+
+
+def _market_changes(world: World, rules: Rules, market_id: str, at: datetime) -> None:
+    market = _market(world, market_id)
+    before = market.crowd_price
+    if market.forced_until is not None and market.forced_until <= at:
+        market = evolve(market, forced=None, forced_since=None, forced_until=None, crowd_since=at)
+    if market.moves_at is not None and market.moves_at <= at:
+        moved = wandered(market, seed=world.meta.seed, mood=rules.mood, move=int(at.timestamp()))
+        since = market.crowd_since if moved == market.crowd else at
+        market = evolve(market, crowd=moved, crowd_since=since, moves_at=rules.next_move(at))
+    world.markets.put(market)
+    if market.crowd_price != before:
+        on_grid = (
+            at if rules.next_round(at - timedelta(microseconds=1)) == at else rules.next_round(at)
+        )
+        if market.clears_at is None or market.clears_at > on_grid:
+            market = world.markets.put(evolve(market, clears_at=on_grid))
+    if market.clears_at is not None and market.clears_at <= at:
+        clear_now(world, rules, market_id, at)
+
+
+def _competes(world: World, rules: Rules, market: MarketRow, bid: BidRow) -> bool:
+    crowd = market.crowd_price
+    if bid.limit == crowd and crowd > market.floor and bid.placed_at > market.crowd_price_since:
+        return False
+    if rules.over_quota is OverQuota.WAIT and bid.state is BidState.OPEN:
+        quota = world.quotas.held(market.type_name)
+        return (
+            quota is None
+            or held_of_type(world, market.type_name, bid.project) + bid.quantity <= quota.most
+        )
+    return True
+
+
+def held_of_type(world: World, type_name: str, project: str, *, asked: bool = False) -> int:
+    """Return how many instances of a type a project holds; with `asked`, those its open bids ask for count too."""
+    total = 0
+    for market in world.markets.live():
+        if market.type_name == type_name:
+            bids: Iterable[BidRow] = world.bids.in_group(market.id)
+            total += sum(
+                bid.quantity for bid in bids if bid.project == project and (asked or bid.is_holding)
+            )
+    return total
+
+
+def _set_price(
+    world: World, market: MarketRow, price: Price, lowest: Price | None, at: datetime
+) -> None:
+    if price != market.price:
+        number = world.draw()
+        world.prices.put(
+            PriceRow(id=f"{number}", number=number, market=market.id, at=at, price=price)
+        )
+    world.markets.put(evolve(market, price=price, lowest_allocated=lowest, clears_at=None))
+
+
+def _give_notice(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
+    deadline = at + rules.notice
+    world.bids.put(evolve(bid, state=BidState.PREEMPTING, notice_ends=deadline))
+    for node in world.nodes.in_group(bid.id):
+        if node.state in (NodeState.STARTING, NodeState.RUNNING):
+            world.nodes.put(evolve(node, state=NodeState.LEAVING, since=at))
+            if node.is_booted:
+                effect(world, "notify", node.id, at, deadline)
+
+
+def _rescue(world: World, bid: BidRow, at: datetime) -> None:
+    world.bids.put(evolve(bid, state=BidState.ALLOCATED, notice_ends=None))
+    for node in world.nodes.in_group(bid.id):
+        if node.state is NodeState.LEAVING:
+            state = NodeState.RUNNING if node.is_booted else NodeState.STARTING
+            world.nodes.put(evolve(node, state=state, since=at))
+            if node.is_booted:
+                effect(world, "notify", node.id, at)
+
+
+def _grant(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
+    world.bids.put(evolve(bid, state=BidState.ALLOCATED, port=_free_port(world)))
+    nodes = world.nodes.in_group(bid.id)
+    for node in nodes:
+        boot_again(world, rules, node, at)
+    for rank in range(len(nodes), bid.quantity):
+        node = NodeRow(
+            id=world.new_id("inst"),
+            number=rank,
+            bid=bid.id,
+            rank=rank,
+            state=NodeState.STARTING,
+            since=at,
+            changes_at=at + rules.boot,
+        )
+        world.nodes.put(node)
+
+
+def _free_port(world: World) -> int:
+    """Draw the next port that no live allocation has; more than a thousand don't fit on one host anyway."""
+    used = {bid.port for bid in world.bids.live()} if world.bids.count() < 1_000 else set()
+    port = FIRST_PORT + world.draw() % PORTS
+    while port in used:
+        port = FIRST_PORT + (port + 1 - FIRST_PORT) % PORTS
+    return port
+
+
+def _owned(world: World, node_id: str) -> tuple[NodeRow, BidRow]:
+    node = world.nodes.held(node_id)
+    if node is None:
+        raise LookupError(node_id)
+    return node, _bid(world, node.bid)
+
+
+def _bid(world: World, bid_id: str) -> BidRow:
+    bid = world.bids.held(bid_id)
+    if bid is None:
+        raise LookupError(bid_id)
+    return bid
+
+
+def _market(world: World, market_id: str) -> MarketRow:
+    market = world.markets.held(market_id)
+    if market is None:
+        raise LookupError(market_id)
+    return market

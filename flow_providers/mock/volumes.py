@@ -1,0 +1,98 @@
+"""The volumes role of the in-process door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from attrs import evolve
+
+from flow_core.domain.names import problem_with_name
+from flow_core.domain.volume import Interface, Volume
+from flow_core.errors import InUse, InvalidRequest, NameTaken
+from flow_providers.mock import bidding
+from flow_providers.mock.engine import Engine
+from flow_providers.mock.rounds import effect
+from flow_providers.mock.rows import VolumeRow
+from flow_providers.mock.world import World
+
+#: The largest volume. Source: contract, section 2, `max_volume_size_tb` of CPU regions.
+MOST_GB = 32_000
+
+
+class PretendVolumes:
+    """Implements `ports.volumes.Volumes`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def create(self, name: str, *, region: str, capacity_gb: int, interface: Interface) -> Volume:
+        """See `Volumes.create`."""
+
+        def act(world: World, now: datetime) -> Volume:
+            regions = sorted({market.region for market in world.markets.live()})
+            problems = {
+                "name": problem_with_name(name),
+                "region": None
+                if region in regions
+                else f"{region!r} is no region; there are {', '.join(regions)}",
+                "size": None
+                if 1 <= capacity_gb <= MOST_GB
+                else f"{capacity_gb} GB can't be made; ask for 1 to {MOST_GB:,}",
+            }
+            if found := {field: text for field, text in problems.items() if text}:
+                raise InvalidRequest(found)
+            if world.volumes.named(name):
+                raise NameTaken(
+                    f"a volume is named {name!r}",
+                    hint=f"choose another name, or `flow volume delete {name}`",
+                )
+            number = world.draw()
+            row = VolumeRow(
+                id=world.new_id("vol"),
+                number=number,
+                name=name,
+                region=region,
+                capacity_gb=capacity_gb,
+                interface=interface,
+                created_at=now,
+            )
+            effect(world, "create-volume", row.id, now)
+            return _volume(world, world.volumes.put(row))
+
+        return self._engine.change("create", act)
+
+    def volumes(self) -> Sequence[Volume]:
+        """See `Volumes.volumes`."""
+        return self._engine.look(
+            "volumes", lambda world, _: [_volume(world, row) for row in world.volumes.live()]
+        )
+
+    def delete(self, volume_id: str) -> None:
+        """See `Volumes.delete`."""
+
+        def act(world: World, now: datetime) -> None:
+            row = world.volumes.held(volume_id)
+            if row is None:
+                return
+            users = bidding.attached_to(world, volume_id)
+            if users:
+                raise InUse(
+                    f"volume {row.name!r} is in use by {', '.join(users)}", hint="end that first"
+                )
+            world.volumes.put(evolve(row, deleted_at=now))
+            effect(world, "delete-volume", row.id, now)
+
+        self._engine.change("delete", act)
+
+
+def _volume(world: World, row: VolumeRow) -> Volume:
+    return Volume(
+        id=row.id,
+        name=row.name,
+        region=row.region,
+        capacity_gb=row.capacity_gb,
+        interface=row.interface,
+        created_at=row.created_at,
+        attached_to=tuple(bidding.attached_to(world, row.id)),
+    )
