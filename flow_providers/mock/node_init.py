@@ -50,6 +50,8 @@ def main() -> int:
     if _wanted(folder) == ("on", number):
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
         _Node(folder, wake).live()
+        if _wanted(folder) != ("on", number):
+            end_strangers(folder)
     (folder / "init.pid").unlink(missing_ok=True)
     if _wanted(folder)[0] == "gone":
         drop_disk(folder)
@@ -62,6 +64,17 @@ def drop_disk(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in ("flow/delivery.json", "flow/env.json", "flow/task.json", "startup"):
         (folder / name).unlink(missing_ok=True)
+
+
+def end_strangers(folder: Path) -> None:
+    """End what shells left on the node: not born of its first process, but in its environment."""
+    mark = f"FLOW_HOME={folder / 'flow'}".encode()
+    for pid in _parents() if Path("/proc/self/environ").exists() else ():
+        with contextlib.suppress(OSError):
+            if pid != os.getpid() and mark in Path(f"/proc/{pid}/environ").read_bytes().split(
+                b"\0"
+            ):
+                os.kill(pid, signal.SIGKILL)
 
 
 class _Node:

@@ -257,10 +257,12 @@ class ProcessNodes:
         if first.get("number") == count and kept.is_up():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(first["pid"], number)
-        elif to == "gone" and (not first or not kept.is_up()):
+        elif not first or not kept.is_up():
             # Without a name, a first process that still lives is on its way out, and past asking what is wanted.
             wait_until_free(folder / "init.lock")
-            node_init.drop_disk(folder)
+            node_init.end_strangers(folder)
+            if to == "gone":
+                node_init.drop_disk(folder)
 
 
 def _programs(shape: InstanceShape) -> Mapping[str, str]:
