@@ -16,18 +16,23 @@ _SETTLING_LOOKS = 20
 
 
 class SteppedWatch:
-    """Implements `ports.watch.Watch` in process: whenever the world or the journal changed, time stops for a tick."""
+    """Implements `ports.watch.Watch` in process: time stops for a tick whenever something has changed."""
 
     def __init__(self, clock: ManualClock, changes: Callable[[], object]) -> None:
         self._clock = clock
         self._changes = changes
         self._seen: object = None
+        self._is_awake = False
         self._watcher: Watcher | None = None
 
     def drive(self, watcher: Watcher) -> None:
-        """Tick `watcher` from now on."""
+        """Tick `watcher` from now on: at its deadlines, when `changes` does, and when woken."""
         self._watcher = watcher
         self._clock.add_stepper(self._due, self._step)
+
+    def wake(self) -> None:
+        """Have the next instant that the clock meets looked at; the cloud calls this when something happened."""
+        self._is_awake = True
 
     def ensure(self) -> None:
         """See `Watch.ensure`; there is nothing to start."""
@@ -39,11 +44,14 @@ class SteppedWatch:
     def _due(self) -> datetime | None:
         if self._watcher is None:
             return None
-        return self._clock.now() if self._changes() != self._seen else self._watcher.next_due()
+        if self._is_awake or self._changes() != self._seen:
+            return self._clock.now()
+        return self._watcher.next_due()
 
     def _step(self) -> None:
         for _ in range(_SETTLING_LOOKS):
             before = self._changes()
+            self._is_awake = False
             if self._watcher is not None:
                 self._watcher.tick()
             self._seen = self._changes()

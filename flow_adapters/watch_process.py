@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from flow_adapters.clocks import SystemClock
-from flow_adapters.locks import claimed
+from flow_adapters.locks import hold
 from flow_adapters.watch import LOCK_NAME
 from flow_core.errors import FlowError
 from flow_core.services.session import Session
@@ -103,7 +103,7 @@ def main() -> None:
     line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
     secrets = json.loads(line) if line.strip() else {}
     while True:
-        with claimed(state_dir / LOCK_NAME) as mine:
+        with hold(state_dir / LOCK_NAME) as mine:
             if not mine:
                 return
             loop = WatchLoop(state_dir, secrets)

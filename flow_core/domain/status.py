@@ -40,6 +40,9 @@ class TaskState(str, enum.Enum):
         """Whether nothing follows."""
         return self in FINAL
 
+    def __str__(self) -> str:
+        return self.value
+
 
 FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELLED})
 

@@ -1,0 +1,173 @@
+"""The composition root: the one file that knows everything, and puts a session together.
+
+Nothing else chooses an implementation of a port. What is expensive to import is imported when its part is put in.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from flow_adapters import places
+from flow_adapters.clocks import ManualClock, SystemClock
+from flow_adapters.journal import SqliteJournal
+from flow_adapters.node_files import load_node_files
+from flow_adapters.watch import ProcessWatch
+from flow_core.errors import Misconfigured
+from flow_core.ports.journal import Journal
+from flow_core.ports.provider import Provider, ProviderContext
+from flow_core.ports.watch import Watch
+from flow_core.services.ports import Defaults, Ports
+from flow_core.services.session import Session
+
+if TYPE_CHECKING:
+    from flow_core.domain.settings import Settings
+
+#: Variables that hold secrets; the watcher gets them over a pipe.
+SECRET_VARIABLES = ("MITHRIL_API_KEY", "FLOW_API_KEY")
+
+
+class CloudInMemory(Protocol):
+    """A cloud that a test holds; `flow_providers.mock.PretendCloud` is one."""
+
+    clock: ManualClock
+    provider: Provider
+
+    def after_events(self, listener: Callable[[], object]) -> Callable[[], None]:
+        """Have `listener` called whenever time has passed something that happened."""
+        ...
+
+
+class Unwatched:
+    """Implements `ports.watch.Watch` inside the watcher itself, which needs no other."""
+
+    def ensure(self) -> None:
+        """See `Watch.ensure`."""
+
+    def is_running(self) -> bool:
+        """See `Watch.is_running`."""
+        return True
+
+
+def connect(
+    *,
+    provider: str | None = None,
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+    state_dir: Path | None = None,
+    journal: Journal | None = None,
+    secrets: Mapping[str, str] | None = None,
+    watched: bool = False,
+) -> Session:
+    """Return a session with `provider`, or with the configured one.
+
+    `options` are settings by name that outrank every file and variable. `watched` says that the caller is the watcher;
+    `secrets` are then what commands handed to it.
+
+    Raises:
+        Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
+    """
+    from flow_adapters import discovery
+    from flow_adapters.packing import TarCodeStore
+
+    surroundings = dict(os.environ if environ is None else environ)
+    surroundings.update(secrets or {})
+    settings = load_settings(provider=provider, options=options, environ=surroundings)
+    name = settings.text("provider")
+    if name is None:
+        raise Misconfigured(
+            "no provider is chosen",
+            hint="try the simulated market with `flow --provider mock ...` (or `flow config set provider mock`); "
+            "for Mithril run `flow setup`",
+        )
+    clock = SystemClock()
+    folder = places.made(state_dir or places.state_dir(surroundings))
+    context = ProviderContext(
+        state_dir=str(folder),
+        clock=clock,
+        options={
+            key: entry.value for key, entry in settings.entries.items() if entry.value is not None
+        },
+    )
+    return Session(
+        Ports(
+            provider=discovery.load(name)(context),
+            journal=journal or open_journal(folder),
+            clock=clock,
+            code=TarCodeStore(folder / "code"),
+            watch=_watch(folder, clock, surroundings, watched=watched),
+            chance=random.Random(),
+            node_files=load_node_files(),
+            defaults=_defaults(settings),
+        )
+    )
+
+
+def connect_in_memory(
+    cloud: CloudInMemory, *, seed: int = 0, defaults: Defaults | None = None
+) -> Session:
+    """Return a session with a cloud in memory: no process, no disk, no time but the cloud's clock."""
+    from flow_adapters.memory import SteppedWatch, UnpackedCode
+
+    journal = SqliteJournal(":memory:")
+    watch = SteppedWatch(cloud.clock, journal.changes)
+    session = Session(
+        Ports(
+            provider=cloud.provider,
+            journal=journal,
+            clock=cloud.clock,
+            code=UnpackedCode(),
+            watch=watch,
+            chance=random.Random(seed),
+            node_files=load_node_files(),
+            defaults=defaults or Defaults(),
+        )
+    )
+    watch.drive(session.watcher)
+    cloud.after_events(watch.wake)
+    return session
+
+
+def load_settings(
+    *,
+    provider: str | None = None,
+    options: Mapping[str, object] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings in force here, each with its origin.
+
+    Raises:
+        Misconfigured: a file of settings is wrong; the message names the line.
+    """
+    from flow_adapters import config_files
+    from flow_core.domain.settings import Layer
+
+    explicit = [Layer("said here", dict(options))] if options else []
+    if provider is not None:
+        explicit.append(Layer("--provider", {"provider": provider}))
+    surroundings = os.environ if environ is None else environ
+    return config_files.load_settings(surroundings, cwd=Path.cwd(), explicit=explicit)
+
+
+def open_journal(state_dir: Path) -> Journal:
+    """Return the journal of a state folder, made when it isn't there."""
+    return SqliteJournal(state_dir / "journal.sqlite")
+
+
+def _watch(folder: Path, clock: SystemClock, environ: Mapping[str, str], *, watched: bool) -> Watch:
+    if watched:
+        return Unwatched()
+    secrets = {name: environ[name] for name in SECRET_VARIABLES if name in environ}
+    return ProcessWatch(folder, clock=clock, environ=environ, secrets=secrets)
+
+
+def _defaults(settings: Settings) -> Defaults:
+    return Defaults(
+        instance_type=settings.shape("instance_type"),
+        region=settings.text("region"),
+        ceiling=settings.price("max_price_per_hour"),
+        confirm_above=settings.price("confirm_above_price_per_hour"),
+    )
