@@ -100,8 +100,8 @@ def _env(value: object, key: str) -> dict[str, str]:
         name, equals, text = line.partition("=") if isinstance(line, str) else ("", "", "")
         if not equals:
             problems[f"{key}[{place}]"] = f"{_shown(line)} has no '='; write 'NAME=VALUE'"
-        elif env.setdefault(name, text) != text:
-            problems[f"{key}[{place}]"] = f"{name} is {env[name]!r} already; keep one of them"
+        else:
+            env[name] = text  # as on a shell's line, the last word counts
     if problems:
         raise InvalidRequest(problems)
     return env
