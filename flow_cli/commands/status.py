@@ -1,0 +1,101 @@
+"""`flow status`: the list of tasks, or one in detail."""
+
+from __future__ import annotations
+
+import click
+
+from flow_cli.command import FlowCommand
+from flow_cli.completing import task_names
+from flow_cli.invocation import Invocation, pass_invocation
+from flow_cli.people import people_of
+from flow_cli.show.instances import owner_of
+from flow_cli.show.tasks import task_json, task_panel, task_table
+from flow_core.errors import FlowError
+from flow_core.services.session import Session
+
+#: How many ended tasks the list shows without `--all`.
+RECENT = 10
+#: More than any journal holds.
+_ALL = 1 << 31
+
+
+@click.command(cls=FlowCommand)
+@click.argument("task", required=False, shell_complete=task_names)
+@click.option(
+    "-a",
+    "--all",
+    "everything",
+    is_flag=True,
+    help=f"Show every task that ever was, not only the {RECENT} that ended last.",
+)
+@pass_invocation
+def status(invocation: Invocation, task: str | None, everything: bool) -> None:
+    """Show live tasks and those that ended last, or TASK in detail with its history."""
+    session = invocation.session()
+    if task is not None:
+        _show_one(invocation, session, task)
+    else:
+        _show_all(invocation, session, ended=_ALL if everything else RECENT)
+
+
+def _show_one(invocation: Invocation, session: Session, name: str) -> None:
+    view = session.tasks.view(name)
+    record = view.record
+    cost = session.costs.of([record])[record.token]
+    reason = session.tasks.waits_for(view)
+    history = session.tasks.history(record.token)
+    watched = _watched(invocation, session, is_live=record.is_live)
+    if invocation.json:
+        task = task_json(view, cost=cost, waits_for=reason, history=history)
+        invocation.out.document("task", {"task": task, **watched})
+        return
+    simulated = session.provider.limits.simulated
+    now = session.provider.clock.now()
+    invocation.out.show(
+        task_panel(
+            view,
+            now=now,
+            cost=cost,
+            waits_for=reason,
+            history=history,
+            simulated=simulated,
+            owner=owner_of(view, people_of(session)),
+        )
+    )
+
+
+def _show_all(invocation: Invocation, session: Session, *, ended: int) -> None:
+    views = session.tasks.views(ended=ended)
+    costs = session.costs.of([view.record for view in views])
+    watched = _watched(invocation, session, is_live=any(view.record.is_live for view in views))
+    if invocation.json:
+        tasks = [task_json(view, cost=costs[view.record.token]) for view in views]
+        invocation.out.document("task-list", {"tasks": tasks, **watched})
+        return
+    invocation.out.show(
+        task_table(
+            views, costs, session.provider.clock.now(), simulated=session.provider.limits.simulated
+        )
+    )
+
+
+def _watched(invocation: Invocation, session: Session, *, is_live: bool) -> dict[str, object]:
+    """Say when live tasks had no watcher, start one, and return how it was for the document."""
+    watch = session.ports.watch
+    running = watch.is_running()
+    if is_live and not running:
+        try:
+            watch.ensure()
+            invocation.talk.say(
+                "warning: no watcher was running; it has been started again", "yellow"
+            )
+        except FlowError as trouble:
+            invocation.talk.say(
+                f"warning: no watcher is running, so nothing ends by itself: {trouble.message}",
+                "yellow",
+            )
+    return {
+        "watcher_running": running,
+        "provider": session.provider.name,
+        "simulated": session.provider.limits.simulated,
+    }

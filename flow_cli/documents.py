@@ -1,0 +1,21 @@
+"""The JSON documents that `--json` writes, by kind: what each is. The reference page says what is in them."""
+
+from __future__ import annotations
+
+DOCUMENTS: dict[str, str] = {
+    "task": "One task: submitted, followed to its end, or shown in detail.",
+    "task-list": "Tasks, newest first, or those that a command ended.",
+    "plan": "What `flow submit --dry-run` would place, and what it would not, and why.",
+    "instance-list": "Tasks as `flow instance list` numbers them.",
+    "volume": "One volume, just made.",
+    "volume-list": "Volumes, oldest first, or those that were deleted.",
+    "price-list": "What is on offer, cheapest GPU first.",
+    "log": "One piece of a node's log; as many documents as there are pieces, a line each.",
+    "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
+    "settings": "Settings with where each value comes from, or the one that was set.",
+    "provider-list": "Providers, what roles each plays, and what is wrong with those that can't be loaded.",
+    "completion": "A shell's completion script.",
+    "schema": "The command line itself.",
+    "version": "Which version this is.",
+    "error": "What went wrong: kind, message, hint, problems by field, exit code.",
+}

@@ -1,0 +1,92 @@
+"""One call of `flow`: what was asked for all commands alike, the streams, and the session, made when first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from flow_cli.streams import Out, Talk
+    from flow_core.services.session import Session
+
+#: provider by name (None: as configured), environment, options of that provider's own -> a session.
+Connect = Callable[[str | None, Mapping[str, str], Mapping[str, object]], "Session"]
+
+
+class Invocation:
+    """What the commands share. `connect`, `environ`, `terminal` and `width` are given by tests."""
+
+    def __init__(
+        self,
+        *,
+        connect: Connect | None = None,
+        environ: Mapping[str, str] | None = None,
+        terminal: bool | None = None,
+        width: int | None = None,
+    ) -> None:
+        self.environ: Mapping[str, str] = os.environ if environ is None else environ
+        self.provider: str | None = None
+        self.json = False
+        self.verbosity = 0
+        self.no_color = bool(self.environ.get("NO_COLOR"))
+        #: Whether the exit code is meant for the user's own command, so that Flow's failures are 125.
+        self.passes_on = False
+        #: How the user writes the fields of a task: `instance_type` -> `--instance-type`.
+        self.spelled: dict[str, str] = {"yes": "--yes"}
+        #: What an error document says besides the error, such as the task that it is about.
+        self.subject: dict[str, object] = {}
+        self._connect = connect or _connect
+        self._terminal = (
+            False if terminal is None and self.environ.get("TERM") == "dumb" else terminal
+        )
+        self._width = width
+        self._sessions: dict[tuple[tuple[str, object], ...], Session] = {}
+
+    def session(self, **options: object) -> Session:
+        """Return the session with the chosen provider; `options` are that provider's own, None left out."""
+        given = {name: value for name, value in options.items() if value is not None}
+        key = tuple(sorted(given.items()))
+        if key not in self._sessions:
+            self._sessions[key] = self._connect(self.provider, self.environ, given)
+        return self._sessions[key]
+
+    @property
+    def debug(self) -> bool:
+        """Whether faults are shown in full."""
+        return bool(self.environ.get("FLOW_DEBUG"))
+
+    @cached_property
+    def out(self) -> Out:
+        """Where data goes."""
+        from flow_cli.streams import Out
+
+        return Out("stdout", terminal=self._terminal, colour=self._colour, width=self._width)
+
+    @cached_property
+    def talk(self) -> Talk:
+        """Where words go."""
+        from flow_cli.streams import Talk
+
+        return Talk("stderr", terminal=self._terminal, colour=self._colour, width=self._width)
+
+    @property
+    def _colour(self) -> bool:
+        return not self.no_color
+
+
+def _connect(
+    provider: str | None, environ: Mapping[str, str], options: Mapping[str, object]
+) -> Session:
+    from flow_adapters.wiring import connect, load_settings
+
+    if options:
+        name = provider or load_settings(environ=environ).text("provider")
+        options = {f"{name}.{option}": value for option, value in options.items()}
+    return connect(provider=provider, options=options, environ=environ)
+
+
+pass_invocation = click.make_pass_decorator(Invocation)
