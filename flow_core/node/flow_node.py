@@ -1,27 +1,19 @@
 #!/usr/bin/env python3
 """Runs a task's command on a node and keeps what it says: the one program that Flow puts on nodes.
 
-`$FLOW_HOME` (default /opt/flow) holds everything it knows, so that a reboot, a preemption or a kill at any moment
-loses nothing but the attempt:
-
-    task.json      what to run; comes with the node script
-    delivery.json  what exists only after allocation: rank, addresses, variables; numbered, each number newer
-    state.json     the phase of the attempt, replaced as a whole
-    env.json       the variables that Flow set for the command, for shells that want to see what it sees
-    log            every byte the command wrote, in the order read
-    log.index      24 bytes a stretch of the log: offset, length, stream (0 out, 1 err, 2 note), unix time
-    notice.json    there while a notice stands; the command finds its path in FLOW_NOTICE_FILE
-    lock           held for as long as `run` lives; names its process
-    stop           there once the command was ended for good
+`$FLOW_HOME` (default /opt/flow) holds all it knows, so that a kill or a reboot at any moment costs only the attempt:
+task.json (what to run), delivery.json (what exists only after allocation: rank, addresses, variables; numbered),
+state.json (the phase), env.json (the variables set for the command), log (every byte it wrote, in the order read),
+log.index (24 bytes a stretch: offset, length, stream, unix time), notice.json (there while a notice stands), lock
+(held while `run` lives), stop (there once the command was ended for good).
 
 Verbs: run · deliver · report · log OFFSET LIMIT · notice [clear] · stop.
 
 Two decisions worth knowing. What outlives the command (a background process that keeps the pipes open) is read for
 DRAIN_S more and then left alone: it ends with the node, and what it writes later is not kept. And a command that ends
-while the node is being stopped counts as interrupted, whatever its exit code: a checkpoint taken on TERM is not an end.
+while the node is being stopped counts as interrupted, whatever its exit code: a checkpoint taken on TERM is no end.
 
-Python 3.8, standard library only. No f-strings: Flow squeezes this file by its tokens, and those of f-strings lose
-their text in some versions.
+Python 3.8, standard library only; no f-strings and no look at names, for it is squeezed on its way to the node.
 """
 
 from __future__ import annotations
@@ -32,11 +24,12 @@ import json
 import os
 import select
 import signal
+import socket
 import struct
 import subprocess
 import sys
 import time
-from typing import Any, Callable
+from typing import Any
 
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 ENTRY = struct.Struct("<QIId")
@@ -54,26 +47,21 @@ def run() -> int:
     state = load("state.json")
     if state.get("phase") == "exited":
         return 0
-    wake = watch_signals()
-    log = Log()
-    state["attempt"] = state.get("attempt", -1) + 1
-    state["wants_delivery"] = False
+    wake, log = watch_signals(), Log()
+    state.update(attempt=state.get("attempt", -1) + 1, wants_delivery=False, ended_at=None)
     task = load("task.json")
     delivery = wait_for_delivery(task, state, log, wake)
     if delivery is None:
         return finish(state, log, 143, True)
-    rank = delivery.get("rank", 0)
     env = variables(task, delivery, state["attempt"])
     save("env.json", env)
-    state.update(
-        phase="running", waiting_for="", wants_delivery=False, used=delivery.get("number", 0)
-    )
-    state.update(began_at=time.time(), ended_at=None)
+    state.update(phase="running", waiting_for="", wants_delivery=False, began_at=time.time())
+    state.update(used=delivery.get("number", 0))
     save("state.json", state)
     if state["attempt"]:
         log.note("attempt %d begins" % (state["attempt"] + 1))
-    if rank and task["run_on"] == "first-node":
-        log.note("node %d stays up while node 0 runs the command" % rank)
+    if delivery.get("rank") and task["run_on"] == "first-node":
+        log.note("stays up while node 0 runs the command")
         while not told_to_stop(wake, WAKE_S):
             pass
         return finish(state, log, 143, True)
@@ -98,11 +86,7 @@ def wait_for_delivery(
         if not needed or delivery.get("number", 0) > used:
             return delivery
         if not state["wants_delivery"]:
-            what = (
-                "the addresses of all %d nodes" % task["num_nodes"]
-                if many
-                else "its files and variables"
-            )
+            what = "all %d nodes" % task["num_nodes"] if many else "its files and variables"
             state.update(phase="waiting", wants_delivery=True, waiting_for=what)
             save("state.json", state)
             log.note("waiting for " + what)
@@ -113,10 +97,8 @@ def wait_for_delivery(
 
 def variables(task: dict[str, Any], delivery: dict[str, Any], attempt: int) -> dict[str, str]:
     """Return the variables of the command: ours, then the user's over them."""
-    nodes = sorted(
-        delivery.get("nodes") or [{"rank": 0, "host": "127.0.0.1"}], key=lambda node: node["rank"]
-    )
-    hosts = [node["host"] for node in nodes]
+    nodes = {node["rank"]: node["host"] for node in delivery.get("nodes", [])} or {0: "127.0.0.1"}
+    hosts = [nodes[each] for each in sorted(nodes)]
     rank = str(delivery.get("rank", 0))
     count = str(task["num_nodes"])
     port = str(delivery.get("port") or free_port())
@@ -129,12 +111,9 @@ def variables(task: dict[str, Any], delivery: dict[str, Any], attempt: int) -> d
         "FLOW_GPUS": str(task["gpus"]),
         "FLOW_RESTART_COUNT": str(attempt),
         "FLOW_NOTICE_FILE": path("notice.json"),
-        "RANK": rank,
-        "WORLD_SIZE": count,
-        "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": "1",
         "PYTHONUNBUFFERED": "1",
     }
+    env.update({"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"})
     for prefix in ("", "PET_"):
         env[prefix + "NNODES"] = count
         env[prefix + "NODE_RANK"] = rank
@@ -147,8 +126,6 @@ def variables(task: dict[str, Any], delivery: dict[str, Any], attempt: int) -> d
 
 def free_port() -> int:
     """Return a port that nobody listens on now; a node alone needs no fellow to know it."""
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
@@ -161,28 +138,15 @@ def start(task: dict[str, Any], env: dict[str, str]) -> subprocess.Popen[bytes]:
     folder = os.path.join(workspace, task["working_dir"] or "")
     if not os.path.isdir(folder):
         raise NotADirectoryError(errno.ENOTDIR, "is not a folder on this node", folder)
-    command = task["command"]
     environ = dict(os.environ, **env)
     environ.pop("FLOW_FOREGROUND", None)
-
-    def begin(arguments: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            arguments,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            start_new_session=True,
-        )
-
-    if isinstance(command, list):
-        return begin(command)
-    try:
-        return begin(["bash", "-c", command])
-    except FileNotFoundError:
-        return begin(["sh", "-c", command])
+    command = task["command"]
+    if isinstance(command, str):
+        places = [os.path.join(each, "bash") for each in os.get_exec_path(environ)]
+        command = ["bash" if any(map(os.path.exists, places)) else "sh", "-c", command]
+    pipe = subprocess.PIPE
+    streams: Any = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0}
+    return subprocess.Popen(command, cwd=folder, env=environ, start_new_session=True, **streams)
 
 
 def why_not(error: OSError) -> tuple[int, str]:
@@ -194,12 +158,10 @@ def why_not(error: OSError) -> tuple[int, str]:
 
 def attend(child: subprocess.Popen[bytes], log: Log, wake: int) -> tuple[int, bool]:
     """Keep what the command writes until it has ended; return its exit code and whether the node's stop ended it."""
-    assert child.stdout
-    assert child.stderr
-    pipes = {child.stdout.fileno(): 0, child.stderr.fileno(): 1}
+    streams: Any = (child.stdout, child.stderr)
+    pipes = {stream.fileno(): number for number, stream in enumerate(streams)}
     killed = False
-    stopping: float | None = None
-    ended: float | None = None
+    stopping = ended = 0.0
     while True:
         ready = select.select([wake, *pipes], [], [], 0.1 if stopping or ended else WAKE_S)[0]
         for pipe in ready:
@@ -229,17 +191,15 @@ def tell(child: subprocess.Popen[bytes], number: int) -> bool:
     """Signal the command's whole group; return whether anyone was there."""
     try:
         os.killpg(child.pid, number)
+        return True
     except OSError:
         return False
-    return True
 
 
 def finish(state: dict[str, Any], log: Log, code: int, stopped: bool) -> int:
     """Write down how the attempt ended; one that the node's stop cut short will run again."""
-    if stopped and not os.path.exists(path("stop")):
-        state.update(phase="interrupted")
-    else:
-        state.update(phase="exited", exit_code=code)
+    over = not stopped or os.path.exists(path("stop"))
+    state.update({"phase": "exited", "exit_code": code} if over else {"phase": "interrupted"})
     state.update(ended_at=time.time(), waiting_for="", wants_delivery=False, log_bytes=log.size)
     save("state.json", state)
     return 0
@@ -249,9 +209,7 @@ class Log:
     """The log and its index, written at known places so that a full disk or a crash leaves them consistent."""
 
     def __init__(self) -> None:
-        self.file, self.index = (
-            os.open(path(name), os.O_RDWR | os.O_CREAT, 0o600) for name in ("log", "log.index")
-        )
+        self.file, self.index = opened("log"), opened("log.index")
         self.count = os.fstat(self.index).st_size // ENTRY.size
         self.last = entry(self.index, self.count - 1) if self.count else (0, 0, None, 0)
         self.size = self.last[0] + self.last[1]
@@ -259,16 +217,13 @@ class Log:
     def add(self, stream: int, data: bytes) -> None:
         """Append bytes of one stream; a full disk costs log, never the command."""
         while data:
+            now = time.time()
+            begin, length, kind, at = self.last
             try:
                 written = os.pwrite(self.file, data, self.size)
-                now = time.time()
-                begin, length, kind, at = self.last
+                merged, place = (self.size, written, stream, now), self.count
                 if kind == stream and 0 <= now - at < MERGE_S:
-                    merged = (begin, length + written, kind, at)
-                    place = self.count - 1
-                else:
-                    merged = (self.size, written, stream, now)
-                    place = self.count
+                    merged, place = (begin, length + written, kind, at), place - 1
                 os.pwrite(self.index, ENTRY.pack(*merged), place * ENTRY.size)
             except OSError:
                 return
@@ -327,15 +282,10 @@ def read_log(offset: int, limit: int) -> int:
         pieces.append([STREAMS[stream], piece, at])
         end += piece
         low += 1
-    head = {
-        "offset": offset,
-        "next_offset": end,
-        "pieces": pieces,
-        "is_last": over and end >= log.size,
-    }
-    sys.stdout.buffer.write(
-        json.dumps(head).encode() + b"\n" + os.pread(log.file, end - offset, offset)
-    )
+    head = {"offset": offset, "next_offset": end, "pieces": pieces}
+    head["is_last"] = over and end >= log.size
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
+    sys.stdout.buffer.write(os.pread(log.file, end - offset, offset))
     return 0
 
 
@@ -350,9 +300,9 @@ def notice(clear: str | None = None) -> int:
 
 def stop() -> int:
     """End the command for good: TERM, then KILL; return when it has ended."""
-    os.close(os.open(path("stop"), os.O_WRONLY | os.O_CREAT, 0o600))
+    os.close(opened("stop"))
     kick(signal.SIGTERM)
-    lock = os.open(path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = opened("lock")
     fcntl.flock(lock, fcntl.LOCK_EX)
     state = load("state.json")
     return 0 if state.get("phase") == "exited" else finish(state, Log(), 143, True)
@@ -360,7 +310,7 @@ def stop() -> int:
 
 def hold_lock() -> int | None:
     """Return the held lock, or None where another process keeps it; a mere look at it is waited out."""
-    lock = os.open(path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = opened("lock")
     for _ in range(5):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -374,15 +324,14 @@ def hold_lock() -> int | None:
 
 def kick(number: int) -> bool:
     """Signal the living `run`; return whether there is one."""
-    lock = os.open(path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    lock = opened("lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return False
     except OSError:
         os.kill(int(os.pread(lock, 20, 0) or os.getpid()), number)
         return True
-    finally:
-        os.close(lock)
+    os.close(lock)
+    return False
 
 
 def watch_signals() -> int:
@@ -406,6 +355,11 @@ def entry(index: int, number: int) -> Any:
     return ENTRY.unpack(os.pread(index, ENTRY.size, number * ENTRY.size))
 
 
+def opened(name: str) -> int:
+    """Open a file of ours, made if need be."""
+    return os.open(path(name), os.O_RDWR | os.O_CREAT, 0o600)
+
+
 def path(name: str) -> str:
     """Return where a file of ours lies."""
     return os.path.join(HOME, name)
@@ -422,14 +376,15 @@ def load(name: str) -> Any:
 
 def save(name: str, value: Any) -> None:
     """Replace a file of ours as a whole; a full disk is waited out, for what was not written is not known."""
-    new = path("%s.%d" % (name, os.getpid()))
+    new = "%s.%d" % (name, os.getpid())
     while True:
         try:
-            with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            with open(opened(new), "w") as file:
+                file.truncate()
                 json.dump(value, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.rename(new, path(name))
+            os.rename(path(new), path(name))
             return
         except OSError as error:
             if error.errno != errno.ENOSPC:
@@ -437,13 +392,7 @@ def save(name: str, value: Any) -> None:
             time.sleep(1)
 
 
-VERBS: dict[str, Callable[..., int]] = {
-    "run": run,
-    "deliver": deliver,
-    "report": report,
-    "notice": notice,
-    "stop": stop,
-}
+VERBS: Any = {"run": run, "deliver": deliver, "report": report, "notice": notice, "stop": stop}
 
 if __name__ == "__main__":
     if sys.argv[1] == "log":

@@ -5,7 +5,8 @@ A node is `<root>/nodes/<id>/`: `home` (its disk, with `workspace` in it), `flow
 says how these files keep two starters, or a starter and a stopper, from missing each other.
 
 Everything is on disk, so any process may ask or tell any node, and none has to outlive what it started. Mounts appear
-at their absolute paths in a namespace of the node's own, or as links below `$FLOW_MOUNTS` where the user chose that.
+at their absolute paths in a namespace of the node's own; where this machine has none, as links below `$FLOW_MOUNTS`
+only, which `mount_problem` tells beforehand. Links are always there, so that one script does for both.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ from flow_core.domain.run import LogChunk, RunPhase, RunReport
 from flow_core.domain.script import parse_script
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.volume import Attachment
-from flow_core.errors import InvalidRequest, NoRoom, Unsupported
+from flow_core.errors import InvalidRequest, NoRoom
 from flow_providers.mock import fake_gpu, namespaces, node_init
 from flow_providers.mock.node_folder import NodeFolder, read_json, wait_until_free, write_text
 from flow_providers.mock.nodes import HostedNode
@@ -65,17 +67,18 @@ class ProcessNodes:
         times: Times | None = None,
         mount_links: bool = False,
         grace_s: float = GRACE_S,
+        can_mount: Callable[[], str | None] = namespaces.available,
     ) -> None:
         self._root = Path(root).absolute()
         self._times = times or Times()
         self._mount_links = mount_links
+        self._can_mount = cache(can_mount)
         self._grace_s = grace_s
 
     def boot(self, node: HostedNode, launch: Launch, *, at: datetime) -> None:
         """See `NodeHost.boot`.
 
         Raises:
-            Unsupported: a mount can't appear at its path on this machine; nothing was started.
             NoRoom: this machine's disk or process table is full; what was begun may be begun again.
         """
         folder = self.folder(node.id)
@@ -83,10 +86,6 @@ class ProcessNodes:
         wanted, number = kept.power()
         if wanted == "gone" or (wanted == "on" and (kept.is_up() or self._has_ended(node.id))):
             return
-        if reason := self.mount_problem(node.attachments):
-            raise Unsupported(
-                reason, hint="`--mount-links` gives mounts as links below $FLOW_MOUNTS instead"
-            )
         with _room():
             plan = self._prepare(node, launch, first=not kept.plan())
             number += wanted != "on"
@@ -153,18 +152,8 @@ class ProcessNodes:
         return words.get(NodeFolder(self.folder(node_id)).power()[0], "it is stopped")
 
     def mount_problem(self, attachments: tuple[Attachment, ...]) -> str | None:
-        """Return why these mounts can't appear at their paths on this machine, naming the first; None if they can."""
-        if not attachments or self._mount_links:
-            return None
-        for each in attachments:
-            if _is_within(str(self._root), each.path) or _is_within(sys.prefix, each.path):
-                return f"{each.path} can't be mounted: on this machine it holds what Flow itself runs from"
-        reason = namespaces.available()
-        return (
-            None
-            if reason is None
-            else f"{attachments[0].path} can't be mounted on this machine: {reason}"
-        )
+        """Return why these mounts can't be had, naming the first; None if they can, or if links were said to do."""
+        return None if self._mount_links else self._obstacle(attachments)
 
     def folder(self, node_id: str) -> Path:
         """Return where the node lives."""
@@ -200,18 +189,17 @@ class ProcessNodes:
         for name, text in _programs(node.shape).items():
             write_text(folder / "bin" / name, text, mode=0o755)
         write_text(folder / "startup", launch.script, mode=0o700)
+        by_link = self._obstacle(node.attachments) is not None
         sources = [(self.volume(each.volume_id), each) for each in node.attachments]
         for source, attachment in sources:
             source.mkdir(parents=True, exist_ok=True)
             link = folder / "home" / "mounts" / attachment.path.strip("/")
             link.parent.mkdir(parents=True, exist_ok=True)
             if not link.is_symlink():
-                link.symlink_to(source if self._mount_links else attachment.path)
-        binds = (
-            []
-            if self._mount_links
-            else [(str(source), each.path, each.read_only) for source, each in sources]
-        )
+                link.symlink_to(source if by_link else attachment.path)
+        binds = [
+            (str(source), each.path, each.read_only) for source, each in sources if not by_link
+        ]
         return {
             "rank": node.rank,
             "bid": node.bid_id,
@@ -219,6 +207,15 @@ class ProcessNodes:
             "binds": binds,
             "env": self._clean_environment(folder),
         }
+
+    def _obstacle(self, attachments: tuple[Attachment, ...]) -> str | None:
+        for each in attachments:
+            if _is_within(str(self._root), each.path) or _is_within(sys.prefix, each.path):
+                return (
+                    f"{each.path} can't be mounted: Flow itself runs from below it on this machine"
+                )
+        reason = self._can_mount() if attachments else None
+        return reason and f"{attachments[0].path} can't be mounted on this machine: {reason}"
 
     def _clean_environment(self, folder: Path) -> dict[str, str]:
         import getpass
