@@ -19,7 +19,7 @@ from attrs import evolve
 
 from flow_core.domain.allocation import NodeState, Notice, NoticeKind
 from flow_core.domain.bid import Launch
-from flow_core.errors import FlowError, NoRoom
+from flow_core.errors import FlowError
 from flow_providers.mock import faults
 from flow_providers.mock.birth import bear
 from flow_providers.mock.nodes import HostedNode, NodeHost
@@ -52,6 +52,8 @@ class Engine:
     ) -> None:
         self.rules = rules
         self.host = host
+        #: How many turns of this engine changed the world.
+        self.changes = 0
         self._store = store
         self._pace = pace
         self._seed = seed
@@ -134,6 +136,7 @@ class Engine:
                     trouble = refusal
             catch_up(world, self.rules, now)
             self._pace.settle(world)
+            self.changes += world.is_dirty
         return answer, trouble
 
     def _is_due(self, world: World, now: datetime, method: str | None) -> bool:
@@ -171,7 +174,7 @@ class Engine:
             self.host.delete_volume(each.target)
 
     def _boot(self, world: World, each: EffectRow) -> None:
-        """Boot a node; one for which this machine has no room counts as lost, and its bid says why."""
+        """Boot a node; one that this machine can't start counts as lost, and its bid says why."""
         node = world.nodes.held(each.target)
         bid = world.bids.held(node.bid) if node is not None else None
         launch = world.launches.get(bid.id) if bid is not None else None
@@ -194,9 +197,11 @@ class Engine:
         )
         try:
             self.host.boot(hosted, start, at=each.at)
-        except NoRoom as full:
+        except FlowError as refusal:
             world.nodes.put(
                 evolve(node, state=NodeState.LOST, since=each.at, is_booted=False, changes_at=None)
             )
-            world.bids.put(evolve(bid, detail=f"node {node.rank} could not start: {full.message}"))
+            world.bids.put(
+                evolve(bid, detail=f"node {node.rank} could not start: {refusal.message}")
+            )
             meter(world, self.rules, bid, each.at)

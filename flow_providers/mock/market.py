@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from flow_core.domain.bid import Bid, BidRequest, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
-from flow_core.errors import NotFound
+from flow_core.errors import InvalidRequest, NotFound
 from flow_providers.mock import bidding
 from flow_providers.mock.engine import Engine
 from flow_providers.mock.prices import TYPES
@@ -47,6 +47,11 @@ class PretendMarket:
 
     def place(self, request: BidRequest) -> Bid:
         """See `Market.place`."""
+        if problem := self.engine.host.mount_problem(request.launch.attachments):
+            raise InvalidRequest(
+                {"mounts": problem},
+                hint="`--mount-links` gives mounts as links below $FLOW_MOUNTS instead",
+            )
 
         def act(world: World, now: datetime) -> Bid:
             meta = world.meta

@@ -17,6 +17,7 @@ from flow_core.domain.bid import Launch
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 from flow_core.domain.script import NodeTask, parse_script
 from flow_core.domain.task import RunOn
+from flow_core.domain.volume import Attachment
 from flow_core.errors import InvalidRequest
 from flow_core.ports.clock import Clock
 from flow_providers.mock.nodes import HostedNode
@@ -79,6 +80,8 @@ class MemoryNodes:
         self._told: list[Told] = []
         self._machines: dict[str, _Machine] = {}
         self.volumes: set[str] = set()
+        #: Grows with every change of a run's phase.
+        self.changes = 0
 
     def tell(self, behaviour: Told) -> None:
         """Have commands behave so from their next start."""
@@ -98,6 +101,7 @@ class MemoryNodes:
         if self._is_ready(machine):
             self._start(machine, at)
             return
+        self.changes += 1
         machine.phase, machine.wants_delivery = RunPhase.WAITING, True
         machine.note(at, f"waiting for {_awaited(machine.task)}")
 
@@ -167,6 +171,10 @@ class MemoryNodes:
     def delete_volume(self, volume_id: str) -> None:
         """See `NodeHost.delete_volume`."""
         self.volumes.discard(volume_id)
+
+    def mount_problem(self, attachments: tuple[Attachment, ...]) -> str | None:
+        """Return None: told commands read no files."""
+        return None
 
     def next_event_at(self) -> datetime | None:
         """See `NodeHost.next_event_at`: when a run next prints or ends, later than now."""
@@ -248,6 +256,7 @@ class MemoryNodes:
         )
 
     def _start(self, machine: _Machine, at: datetime) -> None:
+        self.changes += 1
         machine.used = machine.delivery.number if machine.delivery is not None else machine.used
         machine.phase, machine.wants_delivery = RunPhase.RUNNING, False
         machine.began_at, machine.ended_at = at, None
@@ -320,6 +329,7 @@ class MemoryNodes:
         machine.phase, machine.ended_at, machine.wants_delivery = RunPhase.INTERRUPTED, at, False
 
     def _close(self, machine: _Machine) -> None:
+        self.changes += 1
         if machine.script is not None:
             machine.script.close()
         machine.script, machine.wakes_at = None, None

@@ -70,6 +70,10 @@ class NodeHost(Protocol):
         """Drop the volume's files."""
         ...
 
+    def mount_problem(self, attachments: tuple[Attachment, ...]) -> str | None:
+        """Return why nodes can't have these mounts at their paths, naming the first; None if they can."""
+        ...
+
     def next_event_at(self) -> datetime | None:
         """Return when a node will next do something by itself, where that is known (in memory); else None."""
         ...

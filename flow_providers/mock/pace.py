@@ -18,7 +18,8 @@ from typing import Protocol
 from attrs import evolve
 
 from flow_core.ports.clock import Clock
-from flow_providers.mock.rows import Meta
+from flow_providers.mock.codec import micros
+from flow_providers.mock.rows import Meta, SegmentRow
 from flow_providers.mock.rules import Rules
 from flow_providers.mock.world import World
 
@@ -72,35 +73,56 @@ class AnchoredPace:
         """Return the anchor plus what has passed since, at the world's rate, gaps left out."""
         if meta.real_anchor is None or meta.seen_real is None:
             return meta.anchor
-        real = min(self._real.now(), meta.seen_real + timedelta(seconds=GAP_S))
+        real = min(max(self._real.now(), meta.seen_real), meta.seen_real + timedelta(seconds=GAP_S))
         return meta.anchor + max(real - meta.real_anchor, timedelta(0)) * meta.rate
 
     def is_stale(self, world: World) -> bool:
-        """Whether time must start or stop, change its rate, or a heartbeat is due."""
+        """Whether time must start, stop or be mended, or a heartbeat is due."""
         meta, live = world.meta, world.bids.count() > 0
         if meta.real_anchor is None or meta.seen_real is None:
             return live
         unseen = (self._real.now() - meta.seen_real).total_seconds()
-        return not live or meta.rate != self._rules.rate or unseen > HEARTBEAT_S or unseen < 0
+        return not live or meta.rate != self._rules.rate or not 0 <= unseen <= HEARTBEAT_S
 
     def settle(self, world: World) -> None:
         """See `Pace.settle`."""
         if not self.is_stale(world):
             return
-        meta, live = world.meta, world.bids.count() > 0
-        real, now = self._real.now(), self.now(meta)
-        if not live:
-            world.metas.put(
-                evolve(meta, anchor=now, real_anchor=None, seen_real=None, rate=self._rules.rate)
-            )
-        elif meta.real_anchor is None:
-            due = world.next_due()
+        meta, real, now = world.meta, self._real.now(), self.now(world.meta)
+        if world.bids.count() == 0:
+            self._anchor(world, now, real, is_running=False)
+        elif meta.real_anchor is None or meta.seen_real is None:
+            rounds = [
+                market.clears_at for market in world.markets.live() if market.clears_at is not None
+            ]
             lead = timedelta(seconds=self._rules.first_look_s)
-            anchor = max(now, due - lead) if due is not None else now
-            world.metas.put(
-                evolve(meta, anchor=anchor, real_anchor=real, seen_real=real, rate=self._rules.rate)
+            self._anchor(
+                world, max([now, *(each - lead for each in rounds)]) if rounds else now, real
             )
+        elif (
+            meta.rate != self._rules.rate
+            or not 0 <= (real - meta.seen_real).total_seconds() <= GAP_S
+        ):
+            self._anchor(world, now, real)
         else:
-            world.metas.put(
-                evolve(meta, anchor=now, real_anchor=real, seen_real=real, rate=self._rules.rate)
+            world.metas.put(evolve(meta, seen_real=real))
+
+    def _anchor(
+        self, world: World, at: datetime, real: datetime, *, is_running: bool = True
+    ) -> None:
+        rate = self._rules.rate
+        segment = f"{world.draw()}"
+        world.segments.put(
+            SegmentRow(id=segment, number=micros(real), anchor=at, rate=rate if is_running else 0.0)
+        )
+        running = real if is_running else None
+        world.metas.put(
+            evolve(
+                world.meta,
+                anchor=at,
+                real_anchor=running,
+                seen_real=running,
+                rate=rate,
+                segment=segment,
             )
+        )

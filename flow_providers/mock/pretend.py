@@ -104,6 +104,11 @@ class PretendCloud:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def changes(self) -> tuple[int, int]:
+        """Return something that differs whenever the world or a run on a node has changed since; cheap to ask."""
+        self.nodes.next_event_at()
+        return self.engine.changes, self.nodes.changes
+
     def raise_price(
         self,
         price: str | float | Price,

@@ -56,6 +56,8 @@ class Meta(Row):
     real_anchor: datetime | None = None
     seen_real: datetime | None = None
     rate: float = 1.0
+    #: The latest `SegmentRow`.
+    segment: str = ""
     #: Drawn so far; the next id is a function of the seed and this.
     drawn: int = 0
     #: How long a new bid stays out of listings, by a fault.
@@ -303,6 +305,21 @@ class FaultRow(Row):
 
 
 @frozen(kw_only=True)
+class SegmentRow(Row):
+    """From real time `number` (unix microseconds) on, the world's time was `anchor` and passed at `rate`."""
+
+    id: str
+    number: int
+    anchor: datetime
+    rate: float
+
+    @property
+    def is_live(self) -> bool:
+        """Never: fetched by those who tell real times."""
+        return False
+
+
+@frozen(kw_only=True)
 class QuotaRow(Row):
     """How many instances of one type name a project may hold; `id` is the type's name."""
 
@@ -323,4 +340,5 @@ KINDS: dict[str, type[Row]] = {
     "effect": EffectRow,
     "fault": FaultRow,
     "quota": QuotaRow,
+    "segment": SegmentRow,
 }

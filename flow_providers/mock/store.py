@@ -14,7 +14,7 @@ class Store(Protocol):
     """Hands out the world, one turn at a time."""
 
     def reading(self) -> AbstractContextManager[World]:
-        """While entered, the world stands as it is; nothing may be put into it."""
+        """While entered, the world stands as it is; nothing may be put into it. Inside a turn, it is that turn's."""
         ...
 
     def writing(self) -> AbstractContextManager[World]:

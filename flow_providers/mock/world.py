@@ -24,6 +24,7 @@ from flow_providers.mock.rows import (
     PriceRow,
     QuotaRow,
     Row,
+    SegmentRow,
     StretchRow,
     VolumeRow,
 )
@@ -241,6 +242,8 @@ class World:
         self.quotas: Table[QuotaRow] = Table(
             "quota", archive, cast("list[QuotaRow]", held.get("quota", []))
         )
+
+        self.segments: Table[SegmentRow] = Table("segment", archive)
 
     @property
     def meta(self) -> Meta:
