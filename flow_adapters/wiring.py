@@ -88,9 +88,7 @@ def connect(
     context = ProviderContext(
         state_dir=str(folder),
         clock=clock,
-        options={
-            key: entry.value for key, entry in settings.entries.items() if entry.value is not None
-        },
+        options=_options(settings, name),
     )
     return Session(
         Ports(
@@ -162,6 +160,16 @@ def _watch(folder: Path, clock: SystemClock, environ: Mapping[str, str], *, watc
         return Unwatched()
     secrets = {name: environ[name] for name in SECRET_VARIABLES if name in environ}
     return ProcessWatch(folder, clock=clock, environ=environ, secrets=secrets)
+
+
+def _options(settings: Settings, provider: str) -> dict[str, object]:
+    """Return what a provider may know: its own section by short names, and what is no provider's."""
+    general = {
+        key: entry.value
+        for key, entry in settings.entries.items()
+        if "." not in key and entry.value is not None and not entry.setting.secret
+    }
+    return {**general, **settings.section(provider)}
 
 
 def _defaults(settings: Settings) -> Defaults:

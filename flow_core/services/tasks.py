@@ -13,7 +13,7 @@ from flow_core.domain.names import new_token, readable_name
 from flow_core.domain.placement import Plan, choose
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
-from flow_core.domain.status import TaskView
+from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task import Mount, Source, TaskSpec
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
@@ -149,9 +149,8 @@ class Tasks:
 
     def waits_for(self, view: TaskView) -> Waiting | None:
         """Return what the task waits for, in words; None when it runs or has ended."""
-        quote = (
-            self.quote(view.record) if view.bid is not None and not view.state.is_final else None
-        )
+        depends = view.state in (TaskState.BIDDING, TaskState.PREEMPTED)
+        quote = self.quote(view.record) if depends else None
         return waiting(view, quote, self._ports.provider.clock.now())
 
     def follow(self, name: str, *, timeout_s: float | None = None) -> Iterator[Progress]:
