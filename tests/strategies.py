@@ -83,6 +83,13 @@ def task_specs(draw: st.DrawFn) -> TaskSpec:
         code=draw(st.none() | folders),
         run_on=draw(st.sampled_from(RunOn)),
         keep=draw(st.booleans()),
+        options=draw(
+            st.dictionaries(
+                st.from_regex(r"([a-z][a-z0-9]{0,5}\.)?[a-z][a-z0-9_]{0,8}", fullmatch=True),
+                st.text("abc1", max_size=4),
+                max_size=2,
+            )
+        ),
         max_run_time=draw(st.none() | durations),
         max_spend=draw(st.none() | spends),
         after=tuple(after),

@@ -12,6 +12,7 @@ What we don't like: PAUSED says nothing about whether the nodes have stopped yet
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import field, frozen
@@ -79,12 +80,14 @@ class Launch:
     """What a bid's nodes start with. `script` is the node script; it holds no secret.
 
     Providers whose nodes are machines run the script at first boot; those that make containers also use `image`.
+    `options` holds what only this provider understands, by its own short names (`Limits.options`).
     """
 
     script: str
     image: str | None = None
     keys: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    options: Mapping[str, str] = field(factory=dict, hash=False)
 
 
 @frozen(kw_only=True)

@@ -23,6 +23,7 @@ MAX_INSTANCES = 10_000
 #: The kernel's limit on one argument or variable (MAX_ARG_STRLEN). Source: execve(2), Linux.
 MAX_STRING_BYTES = 131_072
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_OPTION_NAME = re.compile(r"(?:[a-z][a-z0-9_-]*\.)?[a-z][a-z0-9_]*")
 
 
 class RunOn(str, enum.Enum):
@@ -165,6 +166,15 @@ class TaskSpec:
         default=(), metadata=_doc("Tasks that must end before this one bids.", ["afterok:prepare"])
     )
 
+    options: Mapping[str, str] = field(
+        factory=dict,
+        metadata=_doc(
+            "What only some providers understand; as `provider.option`, the others pass over it.",
+            {"mock.mount_links": "yes"},
+        ),
+        hash=False,
+    )
+
     def __attrs_post_init__(self) -> None:
         problems = problems_with(self)
         if problems:
@@ -200,6 +210,7 @@ def problems_with(spec: TaskSpec) -> dict[str, str]:
         if spec.max_spend is None or spec.max_spend > Spend.ZERO
         else "must be more than nothing",
         "after": _after_problem(spec),
+        "options": _options_problem(spec.options),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -276,6 +287,15 @@ def _text_problem(text: object, *, spaces: bool = True) -> str | None:
     return (
         f"{text!r} holds a space" if not spaces and any(char.isspace() for char in text) else None
     )
+
+
+def _options_problem(options: Mapping[str, str]) -> str | None:
+    problems = [
+        f"{name!r} names no option; write 'option' or 'provider.option'"
+        for name in options
+        if not _OPTION_NAME.fullmatch(name)
+    ]
+    return "; ".join(problems) or None
 
 
 def _after_problem(spec: TaskSpec) -> str | None:

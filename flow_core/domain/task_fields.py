@@ -107,6 +107,21 @@ def _env(value: object, key: str) -> dict[str, str]:
     return env
 
 
+def _options(value: object, key: str) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return dict(_each(_entries(value, key), _option))
+    return _env(value, key)
+
+
+def _option(entry: tuple[object, object], path: str) -> tuple[str, str]:
+    name, value = entry
+    if not isinstance(name, str):
+        raise InvalidRequest({path: f"{name!r} can't name an option; put it in quotes"})
+    if isinstance(value, bool):
+        return name, "yes" if value else "no"
+    return _variable(entry, path)
+
+
 def _variable(entry: tuple[object, object], path: str) -> tuple[str, str]:
     name, value = entry
     if not isinstance(name, str):
@@ -247,4 +262,5 @@ READERS: dict[str, Callable[[object, str], object]] = {
     "max_run_time": _duration,
     "max_spend": _spend,
     "after": _after,
+    "options": _options,
 }

@@ -38,6 +38,8 @@ class Limits:
     script_is_private: bool = False
     #: What kinds of mounts its nodes can have.
     mounts: frozenset[Source] = frozenset({Source.VOLUME})
+    #: The task options it understands, each with one line for people.
+    options: Mapping[str, str] = field(factory=dict, hash=False)
     #: Where uploaded code lands and commands start, as its users write it.
     workspace: str = "/workspace"
     #: Said to the user when a task names an image, where images are not used; empty where they are.

@@ -76,6 +76,27 @@ def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:
     )
 
 
+def options_for(spec: TaskSpec, provider: Provider) -> dict[str, str]:
+    """Return the options of `spec` that are meant for `provider`, by its own short names.
+
+    Raises:
+        InvalidRequest: one is meant for it, or for every provider, and it doesn't understand it.
+    """
+    found: dict[str, str] = {}
+    unknown: list[str] = []
+    for name, value in spec.options.items():
+        prefix, dot, rest = name.rpartition(".")
+        if dot and prefix != provider.name:
+            continue
+        found[rest] = value
+        if rest not in provider.limits.options:
+            known = ", ".join(sorted(provider.limits.options)) or "none"
+            unknown.append(f"{provider.name} has no option {rest!r} (it has: {known})")
+    if unknown:
+        raise InvalidRequest({"options": "; ".join(unknown)})
+    return found
+
+
 def note(ports: Ports, token: str, what: str, why: str = "") -> None:
     """Write a line into the task's history."""
     ports.journal.log(token, TaskEvent(at=ports.provider.clock.now(), what=what, why=why))
@@ -210,5 +231,10 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
         region=record.region,
         quantity=spec.num_instances,
         limit=record.limit,
-        launch=Launch(script=script, image=spec.image, attachments=attachments),
+        launch=Launch(
+            script=script,
+            image=spec.image,
+            attachments=attachments,
+            options=options_for(spec, ports.provider),
+        ),
     )

@@ -19,7 +19,7 @@ from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import look
-from flow_core.services.placing import attachments_of, note, place
+from flow_core.services.placing import attachments_of, note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
 
@@ -69,6 +69,7 @@ class Tasks:
             )
         if problems:
             raise InvalidRequest(problems)
+        options_for(spec, provider)
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
         if any(mount.kind is Source.VOLUME for mount in spec.mounts):
             attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)
