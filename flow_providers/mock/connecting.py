@@ -7,11 +7,15 @@ Options, by name, from the user's settings (section `mock`) or the environment (
     instant            look at bids at once and boot in no time (no)
     mood               how other bidders behave: quiet, calm or stormy (calm)
     mount_links        give volumes as links below $FLOW_MOUNTS (no)
+    seed               what other bidders and ids are drawn from, when the world begins (chance)
+
+Each may also be written with `mock.` before it.
 """
 
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,6 +34,7 @@ from flow_providers.mock.world_clock import WorldClock, WorldTimes
 IMAGE_NOTE = (
     "the mock does not use images: the command runs on this machine, with what is installed here"
 )
+_NAMES = ("rate", "notice_min_real_s", "instant", "mood", "mount_links", "seed")
 _YES, _NO = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
 
@@ -39,22 +44,23 @@ def connect(context: ProviderContext) -> Provider:
     Raises:
         Misconfigured: an option's value is none.
     """
-    rules = rules_of(context.options)
+    options = _own(context.options)
+    rules = rules_of(options)
     root = Path(context.state_dir) / NAME
     store = SqliteStore(root / "world.sqlite")
     told = WorldTimes(store, rules)
     times = Times(simulated=told.simulated, real=told.real)
-    nodes = ProcessNodes(root, times=times, mount_links=_flag(context.options, "mount_links"))
+    nodes = ProcessNodes(root, times=times, mount_links=_flag(options, "mount_links"))
+    seed = options.get("seed", context.seed)
     engine = Engine(
         store,
         nodes,
         pace=AnchoredPace(context.clock, rules),
         rules=rules,
-        seed=lambda: (
-            str(context.seed) if context.seed is not None else drawn_seed(random.SystemRandom())
-        ),
+        seed=lambda: drawn_seed(random.SystemRandom()) if seed is None else str(seed),
         born_at=context.clock.now,
         user=context.user,
+        on_wipe=lambda: _forget_files(root),
     )
     return provider(
         engine,
@@ -84,6 +90,21 @@ def rules_of(options: Mapping[str, object]) -> Rules:
         instant=_flag(options, "instant"),
         mood=_mood(options),
     )
+
+
+def _own(options: Mapping[str, object]) -> dict[str, object]:
+    """Return our options by their names alone; what was said without `mock.` outranks what was said with it."""
+    prefix = f"{NAME}."
+    named = {
+        key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)
+    }
+    bare = {key: value for key, value in options.items() if key in _NAMES}
+    return {key: value for key, value in {**named, **bare}.items() if value is not None}
+
+
+def _forget_files(root: Path) -> None:
+    for name in ("nodes", "volumes"):
+        shutil.rmtree(root / name, ignore_errors=True)
 
 
 def _number(

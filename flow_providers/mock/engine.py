@@ -49,6 +49,7 @@ class Engine:
         born_at: Callable[[], datetime],
         user: str = "you",
         markets: Sequence[MarketOnOffer] = MARKETS,
+        on_wipe: Callable[[], None] | None = None,
     ) -> None:
         self.rules = rules
         self.host = host
@@ -60,6 +61,7 @@ class Engine:
         self._born_at = born_at
         self._user = user
         self._markets = markets
+        self._on_wipe = on_wipe
         self._lock = threading.RLock()
 
     def now(self) -> datetime:
@@ -114,6 +116,8 @@ class Engine:
         """Forget the world; the next call begins a new one."""
         with self._lock:
             self._store.wipe()
+            if self._on_wipe is not None:
+                self._on_wipe()
 
     def _turn(self, method: str | None, act: Act[T]) -> tuple[list[T], FlowError | None]:
         answer: list[T] = []

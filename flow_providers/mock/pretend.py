@@ -118,17 +118,23 @@ class PretendCloud:
         lasts: Span | None = None,
     ) -> int:
         """Set what others pay per instance-hour, up or down, at once; for good, or for `lasts`. Returns the markets."""
-        return self._control.set_price(
+        found = self._control.set_price(
             price, region=region, instance_type=instance_type, lasts=lasts
         )
+        self._tell()
+        return found
 
     def free_price(self, *, region: str | None = None, instance_type: str | None = None) -> int:
         """Take back what `raise_price` and `outbid` set; markets notice at their next round."""
-        return self._control.free_price(region=region, instance_type=instance_type)
+        found = self._control.free_price(region=region, instance_type=instance_type)
+        self._tell()
+        return found
 
     def outbid(self, task: str, *, lasts: Span | None = None) -> Price:
         """Outbid a task at once; the rival leaves ten minutes after the notice has ended, or after `lasts`."""
-        return self._control.outbid(task, lasts=lasts)
+        found = self._control.outbid(task, lasts=lasts)
+        self._tell()
+        return found
 
     def fail_next(self, method: str, *, after: bool = False, times: int = 1) -> None:
         """Let the next calls of a role's method raise Transient, before or after they took effect."""
@@ -136,7 +142,9 @@ class PretendCloud:
 
     def lose_node(self, task: str, rank: int = 0, *, back_after: Span | None = None) -> str:
         """Cut a node's power; it stays lost, or boots again after `back_after`."""
-        return self._control.lose_node(task, rank, back_after=back_after)
+        found = self._control.lose_node(task, rank, back_after=back_after)
+        self._tell()
+        return found
 
     def lag_listing(self, seconds: float) -> None:
         """Keep new bids out of listings for so long after they were placed; 0 ends it."""
@@ -155,5 +163,8 @@ class PretendCloud:
 
     def _step(self) -> None:
         self.engine.catch_up()
+        self._tell()
+
+    def _tell(self) -> None:
         for listener in list(self._listeners):
             listener()
