@@ -14,7 +14,7 @@ from time import perf_counter
 from typing import NoReturn, TypeVar
 
 import pytest
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
@@ -126,6 +126,10 @@ class Bed:
         """Let some of the provider's time pass."""
         self.rig.advance(self.provider.clock, seconds)
 
+    def a_while(self) -> None:
+        """Let enough time pass for anything that was going to happen by itself."""
+        self.let_pass(self.rig.a_while_s)
+
     def until(self, awaited: str, look: Callable[[], Found | None]) -> Found:
         """Return what `look` finds, looking again and again until it is something."""
         start, left = self.now, self.rig.patience_s
@@ -205,6 +209,12 @@ class Bed:
         bid = self.market.place(request or self.request())
         self._bids.append(bid.id)
         return bid
+
+    def place_many(self, count: int) -> list[Bid]:
+        """Place so many bids at the floor, which may never win; they differ in their names alone."""
+        quote = self.quote()
+        like = self.request(quote=quote, limit=quote.floor)
+        return [self.place(evolve(like, name=self.new_name())) for _ in range(count)]
 
     def state(self, bid: Bid) -> BidState:
         """Return where a bid is now."""

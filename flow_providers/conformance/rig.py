@@ -12,7 +12,6 @@ from contextlib import AbstractContextManager
 from attrs import frozen
 
 from flow_adapters.node_files import load_node_files
-from flow_core.domain.allocation import Node
 from flow_core.domain.bid import Bid, Launch, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.names import split_wire_name
@@ -42,10 +41,10 @@ class Controls:
     fail_after: Callable[[str], None] | None = None
     #: While entered, the credentials are not accepted.
     refuse_login: Callable[[], AbstractContextManager[None]] | None = None
-    #: The node is cut off, as by a power cut.
-    lose_node: Callable[[Node], None] | None = None
-    #: The node is rebooted; its script starts again.
-    reboot_node: Callable[[Node], None] | None = None
+    #: The bid's node of this rank is cut off, as by a power cut.
+    lose_node: Callable[[Bid, int], None] | None = None
+    #: The bid's node of this rank is rebooted; its script starts again.
+    reboot_node: Callable[[Bid, int], None] | None = None
     #: The account may hold this many instances and no more.
     instance_quota: Callable[[int], None] | None = None
     #: The account may hold volumes of this many gigabytes together and no more.
@@ -75,8 +74,12 @@ class Rig:
     #: Names of controls and FEATURES that may be missing; a test that needs another one then fails. None: any may be.
     may_lack: Collection[str] | None = None
     #: How long the kit waits for one thing, and how long between two looks.
-    patience_s: float = 120.0
-    step_s: float = 1.0
+    patience_s: float = 60.0
+    step_s: float = 0.2
+    #: How long nothing must happen to show that nothing will.
+    a_while_s: float = 2.0
+    #: Two times this far apart differ when the provider tells them.
+    resolution_s: float = 1.0
     #: How many bids the test of long listings places; more than one page of the provider's.
     many: int = 3
     #: An id that is nobody's, in the provider's own form where it has one.

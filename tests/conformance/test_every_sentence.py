@@ -42,7 +42,7 @@ def test_every_sentence_of_a_port_has_a_test():
 
 
 def test_every_contract_test_states_a_sentence_that_stands():
-    """Each contract test states at least one sentence, and each that it states is in the port it names, word for word."""
+    """Each contract test states at least one sentence, each of them in the port it names, word for word."""
     standing = set(spoken())
     tests = contract_tests()
 

@@ -47,7 +47,7 @@ class BidsContract(Contract):
         placed = []
         for _ in range(3):
             placed.append(bed.place())
-            bed.let_pass(1)
+            bed.let_pass(bed.rig.resolution_s)
         bed.listed(placed[-1])
         bed.market.withdraw(placed[1].id)
         listed = bed.market.bids()
@@ -111,10 +111,7 @@ class BidsContract(Contract):
     @states("market.bids", "One sweep lists them all, however many there are.")
     def test_a_long_listing_is_complete(self, bed: Bed) -> None:
         """As many bids as the rig has for `many` are all in one listing, each once."""
-        quote = bed.quote()
-        placed = [
-            bed.place(bed.request(quote=quote, limit=quote.floor)) for _ in range(bed.rig.many)
-        ]
+        placed = bed.place_many(bed.rig.many)
         bed.listed(placed[-1])
         ids = [bid.id for bid in bed.market.bids()]
 

@@ -178,6 +178,7 @@ class CallsContract(Contract):
     @states("shell.run_many", _AT_ONCE)
     def test_calls_run_side_by_side(self, bed: Bed) -> None:
         """Of two calls, the one that ends at once is heard of while the other still runs; so is what that one says."""
+        bed.need_commands()
         first, second = _two(bed)
         calls = [Call(node=first, line=SPEAKS_AND_STAYS.text), Call(node=second, line=FAILS.text)]
         seen: list[NodeEvent] = []
@@ -219,6 +220,7 @@ class CallsContract(Contract):
     @states("shell.run_many", _WHOLE)
     def test_output_comes_before_the_exit(self, bed: Bed) -> None:
         """What a command wrote to either stream is there before its exit code is."""
+        bed.need_commands()
         events = list(_events(bed, _node(bed), BOTH_STREAMS))
 
         assert isinstance(events[-1], NodeExit)
@@ -231,14 +233,13 @@ class CallsContract(Contract):
     )
     def test_a_call_past_its_time_is_ended(self, bed: Bed) -> None:
         """A command that goes on past the timeout is reported NodeLost, within seconds, and its process is gone."""
+        bed.need_commands()
         node = _node(bed)
-        line = _TRACED if bed.rig.runs_commands else STAYS.text
-        answer = bed.within(30.0, lambda: bed.answer(node, line, timeout_s=1.0))
+        answer = bed.within(30.0, lambda: bed.answer(node, _TRACED, timeout_s=1.0))
 
         assert answer.code is None
         assert answer.lost
-        if bed.rig.runs_commands:
-            bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
+        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
 
     @states("shell.run_many", "Closing the iterator ends what still runs.")
     def test_who_stops_listening_ends_the_calls(self, bed: Bed) -> None:
@@ -254,6 +255,7 @@ class CallsContract(Contract):
     @states("shell.run_many", _HOLDS_UP)
     def test_a_slow_node_holds_up_nobody(self, bed: Bed) -> None:
         """A node whose command goes on until the timeout doesn't keep the others from ending."""
+        bed.need_commands()
         slow, quick = _two(bed)
         calls = [Call(node=slow, line=STAYS.text), Call(node=quick, line=NOTHING.text)]
         ends = [
@@ -269,8 +271,9 @@ class CallsContract(Contract):
     def test_a_dead_node_holds_up_nobody(self, bed: Bed) -> None:
         """A node that was cut off is reported NodeLost, and the others end as if nothing were."""
         lose_node = bed.control("lose_node", bed.rig.controls.lose_node)
-        dead, alive = _two(bed)
-        lose_node(dead)
+        bid, allocation = bed.granted()
+        dead, alive = allocation.nodes[0], _node(bed)
+        lose_node(bid, 0)
         calls = [Call(node=dead, line=NOTHING.text), Call(node=alive, line=FAILS.text)]
         ends = {event.node.id: event for event in bed.shell.run_many(calls, timeout_s=60.0)}
 

@@ -26,6 +26,8 @@ class CatalogContract(Contract):
         """A price that a market has had for a while is the last point of its history."""
         set_price = bed.control("set_price", bed.rig.controls.set_price)
         quote = bed.quote()
+        bed.place()
+        bed.a_while()
         new = max(quote.price, Price.from_cents(1)) * 2
         set_price(quote, new)
         bed.until("the new price in the history", lambda: _history(bed, quote)[-1].price == new)
@@ -39,6 +41,8 @@ class CatalogContract(Contract):
     def test_points_are_of_one_market(self, bed: Bed) -> None:
         """Each point names the type and region asked for, and no two points are of the same time."""
         quote = bed.quote()
+        bed.place()
+        bed.a_while()
         points = _history(bed, quote)
 
         assert {(quote.type_id, quote.region)} == {
@@ -50,6 +54,8 @@ class CatalogContract(Contract):
     def test_history_is_oldest_first_and_ends_in_time(self, bed: Bed) -> None:
         """Points come in order of time, none is later than `until`, and the price at `until` is known."""
         quote = bed.quote()
+        bed.place()  # where nothing is live, a pretended time may stand still
+        bed.a_while()
         until = bed.now
         points = bed.catalog.history(
             quote.type_id, region=quote.region, since=until - timedelta(hours=1), until=until

@@ -88,7 +88,7 @@ class ChangesContract(Contract):
             "its cost ended", lambda: all(each.until for each in usage.usage([bid.id])[bid.id])
         )
         before = usage.usage([bid.id])[bid.id]
-        bed.let_pass(bed.rig.patience_s / 4)
+        bed.a_while()
 
         assert before == usage.usage([bid.id])[bid.id]
 
@@ -146,7 +146,7 @@ class ChangesContract(Contract):
         bid, _ = bed.granted()
         _end(bed, bid)
         bed.until("no node held", lambda: not bed.allocation(bid).nodes)
-        bed.let_pass(bed.rig.patience_s / 4)
+        bed.a_while()
 
         assert BidState.TERMINATED is bed.state(bid)
         assert () == bed.allocation(bid).nodes
@@ -159,10 +159,10 @@ class ChangesContract(Contract):
         """From the withdrawal on, no paid stretch of the bid is open, and none is added."""
         usage = bed.usage
         bid, _ = bed.granted()
-        bed.let_pass(60)
+        bed.a_while()
         bed.market.withdraw(bid.id)
         before = usage.usage([bid.id])[bid.id]
-        bed.let_pass(bed.rig.patience_s / 4)
+        bed.a_while()
 
         assert [] == [each for each in before if each.until is None]
         assert before == usage.usage([bid.id])[bid.id]

@@ -41,10 +41,7 @@ class FleetContract(Contract):
     def test_many_bids_are_answered_in_one_call(self, bed: Bed) -> None:
         """One call answers for as many bids as the rig has for `many`; the same call again says the same."""
         bid, _ = bed.granted()
-        quote = bed.quote()
-        others = [
-            bed.place(bed.request(quote=quote, limit=quote.floor)) for _ in range(bed.rig.many)
-        ]
+        others = bed.place_many(bed.rig.many)
         asked = [bid.id, *(other.id for other in others)]
         found = bed.fleet.allocations(asked)
 
@@ -105,7 +102,7 @@ class FleetContract(Contract):
         bid, _ = bed.granted()
         bed.amended(bid, paused=True)
         bed.nodes_down(bid)
-        bed.let_pass(bed.rig.patience_s / 4)
+        bed.a_while()
 
         assert [] == [
             node for node in bed.allocation(bid).nodes if node.state is not NodeState.STOPPED

@@ -42,6 +42,7 @@ class LogsContract(Contract):
     )
     def test_streams_are_told_apart(self, bed: Bed) -> None:
         """What the command wrote to its two streams is kept as two; the exit code is the command's."""
+        bed.need_commands()
         bid, _ = bed.granted(bed.request(BOTH_STREAMS))
         report = bed.ended(bid)
         said = _read(bed, bid)
@@ -140,12 +141,12 @@ class LogsContract(Contract):
     )
     def test_a_log_goes_on_after_a_restart(self, bed: Bed) -> None:
         """After a reboot, or a pause, the log holds what it held, at the same place, and more behind it."""
-        bid, allocation = bed.granted(bed.request(SPEAKS_AND_STAYS))
+        bid, _ = bed.granted(bed.request(SPEAKS_AND_STAYS))
         size = _begun(bed, bid, times=1)
         before = _read(bed, bid).data[:size]
         reboot = bed.rig.controls.reboot_node
         if reboot is not None:
-            reboot(allocation.nodes[0])
+            reboot(bid, 0)
         else:
             bed.amended(bid, paused=True)
             bed.nodes_down(bid)

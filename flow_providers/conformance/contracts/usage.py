@@ -34,7 +34,7 @@ class UsageContract(Contract):
         """While nodes are held only the last stretch is open; it closes with the bid, and none overlaps another."""
         bid, _ = bed.granted()
         held = _paid(bed, bid)
-        bed.let_pass(60)
+        bed.a_while()
         bed.market.withdraw(bid.id)
         bed.until("the last stretch closed", lambda: all(each.until for each in _usage(bed, bid)))
         after = _usage(bed, bid)
@@ -78,7 +78,7 @@ class UsageContract(Contract):
         _paid(bed, bid)
         bed.preempted(bid)
         lost = list(_usage(bed, bid))
-        bed.let_pass(60)
+        bed.a_while()
         still = list(_usage(bed, bid))
         relent(bid)
         bed.nodes_up(bid)
@@ -98,7 +98,7 @@ class UsageContract(Contract):
         bed.nodes_down(bid)
         bed.until("the last stretch closed", lambda: all(each.until for each in _usage(bed, bid)))
         paused = list(_usage(bed, bid))
-        bed.let_pass(60)
+        bed.a_while()
 
         assert paused == list(_usage(bed, bid))
 
@@ -110,6 +110,7 @@ class UsageContract(Contract):
         low = max(quote.price, Price.from_cents(1))
         bid, _ = bed.granted(bed.request(quote=quote, limit=low * 4))
         first = _paid(bed, bid)[-1]
+        bed.a_while()
         set_price(quote, low * 2)
         changed = bed.until(
             "the new price charged",

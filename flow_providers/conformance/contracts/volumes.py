@@ -121,7 +121,7 @@ class VolumesContract(Contract):
         made = []
         for _ in range(3):
             made.append(bed.create_volume())
-            bed.let_pass(1)
+            bed.let_pass(bed.rig.resolution_s)
         bed.volumes.delete(made[1].id)
         ours = {volume.id for volume in made}
         listed = [volume.id for volume in bed.volumes.volumes() if volume.id in ours]
