@@ -222,7 +222,9 @@ class Bed:
 
     def allocation(self, bid: Bid) -> Allocation:
         """Return what a bid holds now."""
-        return self.fleet.allocations([bid.id])[bid.id]
+        found = self.fleet.allocations([bid.id])
+        assert bid.id in found, "every id asked for is answered"
+        return found[bid.id]
 
     def listed(self, bid: Bid) -> None:
         """Wait until listings must show a bid just placed."""

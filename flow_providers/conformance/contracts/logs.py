@@ -118,6 +118,7 @@ class LogsContract(Contract):
         whole = _read(bed, bid).data
         read, chunk = b"", bed.logs.read(bid.id, 0, limit=3)
         while chunk.data:
+            assert len(read) == chunk.offset
             read += chunk.data
             chunk = bed.logs.read(bid.id, 0, offset=chunk.next_offset, limit=3)
 
