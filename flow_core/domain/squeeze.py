@@ -86,6 +86,8 @@ class _Renamed(ast.NodeTransformer):
         for field in _name_fields(node):
             name = getattr(node, field)
             setattr(node, field, self._names.get(name, name))
+        if isinstance(node, (ast.Global, ast.Nonlocal)):
+            node.names = [self._names.get(name, name) for name in node.names]
         return super().generic_visit(node)
 
 

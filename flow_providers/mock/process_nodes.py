@@ -93,9 +93,9 @@ class ProcessNodes:
             kept.set_power("on", number)
             command = [sys.executable, "-I", "-S", node_init.__file__, str(folder), str(number)]
             arguments = ["/bin/sh", "-c", _START, str(folder / "console"), *command]
-            subprocess.run(
-                arguments, env=plan["env"], cwd=folder, start_new_session=True, check=False
-            )
+            # Nothing by which an older first process, still busy with its end, would take it for a leftover.
+            env = {"PATH": plan["env"]["PATH"]}
+            subprocess.run(arguments, env=env, cwd=folder, start_new_session=True, check=False)
 
     def notify(self, node_id: str, notice: Notice | None) -> None:
         """See `NodeHost.notify`."""
