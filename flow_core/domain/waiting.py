@@ -107,6 +107,5 @@ def _starting(
             then="the command starts",
         )
     words = next((report.waiting_for for report in view.reports if report.waiting_for), "")
-    return Waiting(
-        what=words or "the node script is starting", since=began, then="the command starts"
-    )
+    what = f"the nodes wait for {words}" if words else "the node script is starting"
+    return Waiting(what=what, since=began, then="the command starts")
