@@ -154,6 +154,10 @@ class PretendCloud:
         """Refuse the next bids for quota."""
         self._control.refuse_for_quota(times=times)
 
+    def set_quota(self, instance_type: str, most: int | None) -> None:
+        """Let the project hold at most so many instances of a type, by its name there; None for any number."""
+        self._control.set_quota(instance_type, most)
+
     def ledger(self) -> Ledger:
         """Return what every bid has cost."""
         return self._control.ledger()

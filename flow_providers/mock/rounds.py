@@ -52,12 +52,9 @@ def clear_now(world: World, rules: Rules, market_id: str, at: datetime) -> None:
     """Hold a round: grant, give notice, rescue, and set the price."""
     market = _market(world, market_id)
     bids = [bid for bid in world.bids.in_group(market_id) if bid.state is not BidState.PAUSED]
+    ranked = _competing(world, rules, market, bids)
     result = clear(
-        [
-            Order(bid.id, bid.limit, bid.quantity, bid.place)
-            for bid in bids
-            if _competes(world, rules, market, bid)
-        ],
+        [Order(bid.id, bid.limit, bid.quantity, bid.place) for bid in ranked],
         capacity=max(market.capacity - market.taken, 0),
         reserve=market.crowd_price,
         price_rule=rules.price_rule,
@@ -70,7 +67,6 @@ def clear_now(world: World, rules: Rules, market_id: str, at: datetime) -> None:
             _rescue(world, bid, at)
     free = market.capacity - market.taken
     free -= sum(bid.quantity for bid in world.bids.in_group(market_id) if bid.is_holding)
-    ranked = sorted(bids, key=lambda bid: (-bid.limit.micros, bid.place, bid.id))
     for bid in ranked:
         if bid.id in result.winners and bid.state is BidState.OPEN and bid.quantity <= free:
             free -= bid.quantity
@@ -194,17 +190,28 @@ def _market_changes(world: World, rules: Rules, market_id: str, at: datetime) ->
         clear_now(world, rules, market_id, at)
 
 
-def _competes(world: World, rules: Rules, market: MarketRow, bid: BidRow) -> bool:
+def _competing(
+    world: World, rules: Rules, market: MarketRow, bids: Iterable[BidRow]
+) -> list[BidRow]:
+    """Return the bids, best first, that beat the crowd by time where they tie with it, and keep to their quota."""
     crowd = market.crowd_price
-    if bid.limit == crowd and crowd > market.floor and bid.placed_at > market.crowd_price_since:
-        return False
-    if rules.over_quota is OverQuota.WAIT and bid.state is BidState.OPEN:
-        quota = world.quotas.held(market.type_name)
-        return (
-            quota is None
-            or held_of_type(world, market.type_name, bid.project) + bid.quantity <= quota.most
-        )
-    return True
+    ranked = sorted(bids, key=lambda bid: (-bid.limit.micros, bid.place, bid.id))
+    if crowd > market.floor:
+        ranked = [
+            bid for bid in ranked if bid.limit != crowd or bid.placed_at <= market.crowd_price_since
+        ]
+    quota = world.quotas.held(market.type_name)
+    if quota is None or rules.over_quota is not OverQuota.WAIT:
+        return ranked
+    room: dict[str, int] = {}
+    found = []
+    for bid in ranked:
+        if not bid.is_holding:
+            held = held_of_type(world, market.type_name, bid.project)
+            room[bid.project] = room.get(bid.project, quota.most - held) - bid.quantity
+        if bid.is_holding or room[bid.project] >= 0:
+            found.append(bid)
+    return found
 
 
 def held_of_type(world: World, type_name: str, project: str, *, asked: bool = False) -> int:
