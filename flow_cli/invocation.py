@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from flow_cli.streams import Out, Talk
     from flow_core.services.session import Session
 
-#: provider by name (None: as configured), environment, options of that provider's own -> a session.
-Connect = Callable[[str | None, Mapping[str, str], Mapping[str, object]], "Session"]
+#: provider by name (None: as configured), environment -> a session.
+Connect = Callable[[str | None, Mapping[str, str]], "Session"]
 
 
 class Invocation:
@@ -44,15 +44,17 @@ class Invocation:
             False if terminal is None and self.environ.get("TERM") == "dumb" else terminal
         )
         self._width = width
-        self._sessions: dict[tuple[tuple[str, object], ...], Session] = {}
+        self._session: Session | None = None
 
-    def session(self, **options: object) -> Session:
-        """Return the session with the chosen provider; `options` are that provider's own, None left out."""
-        given = {name: value for name, value in options.items() if value is not None}
-        key = tuple(sorted(given.items()))
-        if key not in self._sessions:
-            self._sessions[key] = self._connect(self.provider, self.environ, given)
-        return self._sessions[key]
+    def session(self) -> Session:
+        """Return the session with the chosen provider, the same one at each call."""
+        if self._session is None:
+            self._session = self._connect(self.provider, self.environ)
+        return self._session
+
+    def session_with(self, provider: str) -> Session:
+        """Return a session with a provider by name, whichever was chosen."""
+        return self._connect(provider, self.environ)
 
     @property
     def debug(self) -> bool:
@@ -78,15 +80,10 @@ class Invocation:
         return not self.no_color
 
 
-def _connect(
-    provider: str | None, environ: Mapping[str, str], options: Mapping[str, object]
-) -> Session:
-    from flow_adapters.wiring import connect, load_settings
+def _connect(provider: str | None, environ: Mapping[str, str]) -> Session:
+    from flow_adapters.wiring import connect
 
-    if options:
-        name = provider or load_settings(environ=environ).text("provider")
-        options = {f"{name}.{option}": value for option, value in options.items()}
-    return connect(provider=provider, options=options, environ=environ)
+    return connect(provider=provider, environ=environ)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

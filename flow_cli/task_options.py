@@ -35,6 +35,7 @@ SPELLED = {
     "max_run_time": "--max-run-time",
     "max_spend": "--max-spend",
     "after": "--after",
+    "options": "--option",
 }
 
 _OPTIONS = [
@@ -82,8 +83,14 @@ _OPTIONS = [
     click.option(
         "--mount-links",
         is_flag=True,
-        default=None,
-        help="Where a provider can't mount at absolute paths: links under $FLOW_MOUNTS instead.",
+        help="Where nodes can't mount at absolute paths: links under $FLOW_MOUNTS instead.",
+    ),
+    click.option(
+        "--option",
+        "options",
+        metavar="NAME=VALUE",
+        multiple=True,
+        help="Something that only this provider understands; may be repeated.",
     ),
     click.option(
         "--working-dir",
@@ -122,6 +129,8 @@ def raw_task(
     A price or a shape given here replaces the file's, whichever of its spellings that used.
     """
     told = {name: _listed(value) for name, value in given.items() if value not in (None, (), False)}
+    if told.pop("mount_links", False):
+        told["options"] = [*given.get("options", ()), "mount_links=yes"]  # type: ignore[misc]
     raw = dict(base or {})
     for rivals in (
         ("instance_type", "gpu"),
@@ -130,8 +139,9 @@ def raw_task(
         if any(name in told for name in rivals):
             for name in rivals:
                 raw.pop(name, None)
-    if "env" in told and isinstance(raw.get("env"), Mapping):
-        told["env"] = _merged_env(raw["env"], told["env"])
+    for name in ("env", "options"):
+        if name in told and isinstance(raw.get(name), Mapping):
+            told[name] = _merged(raw[name], told[name])
     return {**raw, **told}
 
 
@@ -167,8 +177,8 @@ def _listed(value: object) -> object:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _merged_env(base: Any, given: Any) -> object:
-    """Return a file's variables under those given here; a file's mistake is left for its reader to tell."""
+def _merged(base: Any, given: Any) -> object:
+    """Return a file's names and values under those given here; a file's mistake is left for its reader to tell."""
     if any(
         isinstance(value, bool) or not isinstance(value, (str, int, float))
         for value in base.values()

@@ -46,9 +46,7 @@ def instance() -> None:
 @click.option("-d", "--detach", is_flag=True, help="Return once the bid is placed.")
 @yes_option("Take a choice that must be confirmed")
 @pass_invocation
-def create(
-    invocation: Invocation, /, detach: bool, yes: bool, mount_links: bool | None, **given: object
-) -> int:
+def create(invocation: Invocation, /, detach: bool, yes: bool, **given: object) -> int:
     """Bid for instances and wait until they run; print the name.
 
     They cost money until `flow instance delete NAME`, or until --max-run-time or --max-spend.
@@ -60,7 +58,7 @@ def create(
     invocation.spelled.update(SPELLED)
     base = {"command": COMMAND, "keep": True, "image": DEFAULT_IMAGE}
     asked = task_from_mapping(raw_task(given, base))
-    session = invocation.session(mount_links=mount_links)
+    session = invocation.session()
     plan = session.tasks.plan(asked)
     name = asked.name or readable_name(session.ports.chance, taken=session.ports.journal.names())
     plan = evolve(plan, spec=evolve(plan.spec, name=name))
@@ -115,7 +113,8 @@ def _leave(invocation: Invocation, record: TaskRecord) -> int:
     if invocation.json:
         invocation.out.document("task", {"task": task_json(TaskView(record=record))})
         return 0
-    invocation.talk.say(f"✓ {record.name} is placed. {_ways_on(record)}", "green")
+    invocation.talk.say(f"✓ {record.name} is placed", "green")
+    invocation.talk.say(_ways_on(record))
     invocation.out.line(record.name)
     return 0
 
@@ -126,7 +125,7 @@ def _await(invocation: Invocation, session: Session, record: TaskRecord) -> int:
             invocation, session, record, enough=lambda seen: seen.state is TaskState.RUNNING
         )
     except KeyboardInterrupt:
-        invocation.talk.say(f"\n{record.name} goes on without this terminal. {_ways_on(record)}")
+        invocation.talk.say(f"\n{record.name} goes on without this terminal.\n{_ways_on(record)}")
         return 130
     if view.state.is_final:
         invocation.talk.say(
@@ -139,10 +138,11 @@ def _await(invocation: Invocation, session: Session, record: TaskRecord) -> int:
     if invocation.json:
         invocation.out.document("task", {"task": task_json(view)})
         return 0
-    invocation.talk.say(f"✓ {record.name} is running. {_ways_on(record)}", "green")
+    invocation.talk.say(f"✓ {record.name} is running", "green")
+    invocation.talk.say(_ways_on(record))
     invocation.out.line(record.name)
     return 0
 
 
 def _ways_on(record: TaskRecord) -> str:
-    return f"Log in: flow ssh {record.name}   Give it back: flow instance delete {record.name}"
+    return f"  log in:       flow ssh {record.name}\n  give it back: flow instance delete {record.name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import click
@@ -71,7 +72,12 @@ def exit_table() -> list[tuple[int, str | None, str]]:
 def _command(command: click.Command, ctx: click.Context) -> dict[str, Any]:
     return {
         "name": ctx.command_path,
-        "help": (command.help or "").partition("\b")[0].strip(),
+        "help": inspect.cleandoc(command.help or "").partition("\b")[0].strip(),
+        "examples": [
+            line.strip()
+            for line in (command.help or "").partition("\b")[2].splitlines()
+            if line.strip()
+        ],
         "arguments": [
             _argument(param) for param in command.params if isinstance(param, click.Argument)
         ],
@@ -87,6 +93,7 @@ def _command(command: click.Command, ctx: click.Context) -> dict[str, Any]:
 def _argument(param: click.Parameter) -> dict[str, Any]:
     return {
         "name": param.name,
+        "metavar": param.metavar or (param.name or "").upper(),
         "required": param.required,
         "multiple": param.nargs == -1,
         "choices": _choices(param),

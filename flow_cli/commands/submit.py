@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -59,7 +58,7 @@ def _passes_on(words: list[str]) -> bool:
 @pass_invocation
 def submit(
     invocation: Invocation, /, words: tuple[str, ...], detach: bool, dry_run: bool, why: bool, yes: bool,
-    mount_links: bool | None, code: str | None, no_code: bool, **given: object,
+    code: str | None, no_code: bool, **given: object,
 ) -> int:  # fmt: skip
     """Run COMMAND on the cheapest GPUs that fit.
 
@@ -76,7 +75,7 @@ def submit(
     """
     invocation.spelled.update(SPELLED)
     spec = _spec(words, {**given, "code": None if no_code else code}, copies=not no_code)
-    session = invocation.session(mount_links=mount_links)
+    session = invocation.session()
     plan = session.tasks.plan(spec)
     if dry_run:
         return _show_plan(invocation, session, plan)
@@ -139,11 +138,9 @@ def _leave(invocation: Invocation, session: Session, record: TaskRecord) -> int:
     if invocation.json:
         invocation.out.document("task", {"task": task_json(TaskView(record=record))})
         return 0
-    held = record.step is Step.HELD
-    invocation.talk.say(
-        f"✓ {record.name} {'waits for its turn' if held else 'is placed'}. {_ways_back(record)}",
-        "green",
-    )
+    what = "waits for its turn" if record.step is Step.HELD else "is placed"
+    invocation.talk.say(f"✓ {record.name} {what}", "green")
+    invocation.talk.say(_ways_back(record))
     invocation.out.line(record.name)
     return 0
 
@@ -165,7 +162,7 @@ def _attend(invocation: Invocation, session: Session, record: TaskRecord) -> int
     try:
         view = stay_with(invocation, session, record, sink=sink)
     except KeyboardInterrupt:
-        invocation.talk.say(f"\n{record.name} goes on without this terminal. {_ways_back(record)}")
+        invocation.talk.say(f"\n{record.name} goes on without this terminal.\n{_ways_back(record)}")
         if invocation.json:
             invocation.out.document("task", {"task": task_json(session.tasks.view(record.token))})
         return 130
@@ -201,8 +198,7 @@ def _exit_code(view: TaskView) -> int:
 
 
 def _ways_back(record: TaskRecord) -> str:
-    name = json.dumps(record.name) if " " in record.name else record.name
-    return f"Reattach: flow logs {name} -f   End it: flow cancel {name}"
+    return f"  reattach: flow logs {record.name} -f\n  end it:   flow cancel {record.name}"
 
 
 def _log_to_talk(invocation: Invocation, record: TaskRecord) -> Sink:

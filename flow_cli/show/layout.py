@@ -27,11 +27,16 @@ class Cell(NamedTuple):
 
 
 class Column(NamedTuple):
-    """A table's column. `cuts` may be shortened where a terminal is narrow; `wide` shows only where it is wide."""
+    """A table's column.
+
+    Where a terminal is narrow, `cuts` may be shortened and `folds` may run over several lines; `wide` shows only where
+    it is wide.
+    """
 
     name: str
     right: bool = False
     cuts: bool = False
+    folds: bool = False
     wide: bool = False
 
 
@@ -136,11 +141,13 @@ def _drawn_table(table: Table, width: int) -> RenderableType:
             grid.add_column(
                 column.name,
                 justify="right" if column.right else "left",
-                no_wrap=not column.cuts,
+                no_wrap=not (column.cuts or column.folds),
                 overflow="ellipsis",
             )
         for row in table.rows:
-            grid.add_row(*(_text(row[place], cuts=True) for place in places))
+            grid.add_row(
+                *(_text(row[place], cuts=not table.columns[place].folds) for place in places)
+            )
         body = grid
     else:
         body = _text(Cell(table.empty, "dim"))

@@ -110,7 +110,7 @@ def why_table(plan: Plan) -> Table:
         Column("Region"),
         Column("$/hr", right=True),
         Column("Free", right=True),
-        Column("Why", cuts=True),
+        Column("Why", folds=True),
     )
     return Table(columns=columns, rows=tuple(rows))
 

@@ -13,7 +13,7 @@ def settings_table(entries: Sequence[Entry], *, file: str) -> Table:
     columns = (
         Column("Setting"),
         Column("Value", cuts=True),
-        Column("From", cuts=True),
+        Column("From", folds=True),
         Column("What it is", wide=True, cuts=True),
     )
     rows = tuple(

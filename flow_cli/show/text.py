@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime, timedelta, timezone
 
 from flow_core.domain.duration import rough_duration
 from flow_core.domain.money import Price, Spend
 
-#: Categories that move a cursor, hide or reorder text: controls, formats, surrogates, unassigned, private use; line
-#: and paragraph separators.
-_UNSAFE = frozenset({"Cc", "Cf", "Cs", "Cn", "Co", "Zl", "Zp"})
-
 
 def clean(text: object, *, lines: bool = False) -> str:
-    """Return `text` with everything a terminal might obey written out, such as `\\x1b`; `lines` keeps line breaks."""
+    """Return `text` with everything a terminal might obey written out, such as `\\x1b`; `lines` keeps line breaks.
+
+    That is whatever Python doesn't hold to be printable: controls, marks that reorder or hide text, odd spaces.
+    """
     raw = str(text)
-    if raw.isascii() and raw.isprintable():
+    if raw.isprintable():
         return raw
-    return "".join(char if lines and char == "\n" else _shown(char) for char in raw)
+    return "".join(
+        char
+        if char.isprintable() or (lines and char == "\n")
+        else char.encode("unicode_escape").decode("ascii")
+        for char in raw
+    )
 
 
 def age(since: datetime | None, now: datetime) -> str:
@@ -49,9 +52,3 @@ def dollars(amount: Price | Spend | None) -> float | int | None:
 def seconds(duration: timedelta | None) -> float | None:
     """Return a duration as JSON has it."""
     return None if duration is None else duration.total_seconds()
-
-
-def _shown(char: str) -> str:
-    if unicodedata.category(char) not in _UNSAFE:
-        return char
-    return char.encode("unicode_escape").decode("ascii")
