@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.locks import hold
 from flow_adapters.watch import LOCK_NAME
 from flow_core.errors import FlowError
+from flow_core.services.polling import intervals
 from flow_core.services.session import Session
 
 #: How long nothing may be live before the watcher goes, in real time: a burst of short tasks keeps one watcher.
@@ -39,6 +41,8 @@ class WatchLoop:
         self._journal = open_journal(state_dir)
         self._sessions: dict[str, Session] = {}
         self._resting: dict[str, datetime] = {}
+        self._waits: dict[str, Iterator[float]] = {}
+        self._seen: dict[str, int] = {}
 
     def run(self) -> None:
         """Tick until nothing has been live for a while."""
@@ -59,7 +63,7 @@ class WatchLoop:
         return bool(self._journal.live())
 
     def _tick(self, name: str) -> float:
-        """Tick one provider's watcher and return how long to rest, in real seconds."""
+        """Tick one provider's watcher and return how long to rest, in real seconds: not long while things move."""
         resting_until = self._resting.get(name)
         if resting_until is not None and self._clock.now() < resting_until:
             return BACK_OFF.total_seconds() / 10
@@ -71,7 +75,11 @@ class WatchLoop:
             self._resting[name] = self._clock.now() + BACK_OFF
             return BACK_OFF.total_seconds() / 10
         self._resting.pop(name, None)
-        return min(session.provider.limits.poll_s, LONGEST_REST_S)
+        changes = self._journal.changes()
+        if changes != self._seen.get(name):
+            self._waits[name] = intervals(min(session.provider.limits.poll_s, LONGEST_REST_S))
+            self._seen[name] = changes
+        return next(self._waits[name])
 
     def _session(self, name: str) -> Session:
         from flow_adapters.wiring import connect

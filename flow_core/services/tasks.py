@@ -162,21 +162,25 @@ class Tasks:
         Raises:
             WaitTimedOut: `timeout_s` real seconds passed; the message says what was waited for.
         """
-        started = self._ports.clock.now()
+        ports = self._ports
+        started = ports.clock.now()
         token = self.record(name).token
-        for wait in intervals(self._ports.provider.limits.poll_s):
-            view = look(self._ports, [self._ports.journal.find(token)])[0]
-            elapsed = self._ports.clock.now() - started
+        waits, seen = intervals(ports.provider.limits.poll_s), ""
+        while True:
+            view = look(ports, [ports.journal.find(token)])[0]
+            elapsed = ports.clock.now() - started
             reason = self.waits_for(view)
             yield Progress(view=view, waiting=reason, elapsed=elapsed)
             if view.state.is_final and (view.record.released or view.record.spec.keep):
                 return
+            what = reason.what if reason else f"it is {view.state}"
             if timeout_s is not None and elapsed.total_seconds() >= timeout_s:
-                what = reason.what if reason else f"it is {view.state.value}"
                 raise WaitTimedOut(f"{name!r} had not ended after {timeout_s:g} s: {what}")
-            self._ports.watch.ensure()
-            left = timeout_s - elapsed.total_seconds() if timeout_s is not None else wait
-            self._ports.clock.sleep(min(wait, max(left, 0.0)))
+            ports.watch.ensure()
+            if what != seen:  # something moves, so more may follow soon
+                waits, seen = intervals(ports.provider.limits.poll_s), what
+            left = timeout_s - elapsed.total_seconds() if timeout_s is not None else float("inf")
+            ports.clock.sleep(min(next(waits), max(left, 0.0)))
 
     def wait(self, name: str, *, timeout_s: float | None = None) -> TaskView:
         """Return the task's view once it has ended; see `follow`."""
