@@ -64,13 +64,6 @@ mounts = st.lists(
 dependencies = st.builds(Dependency, names, st.sampled_from(Condition))
 
 
-task_options = st.dictionaries(
-    st.sampled_from(["links", "mock.links", "local-docker.shm_size"]),
-    st.text(inside, max_size=9),
-    max_size=2,
-)
-
-
 @st.composite
 def task_specs(draw: st.DrawFn) -> TaskSpec:
     """Any task that may be asked for."""
@@ -89,7 +82,6 @@ def task_specs(draw: st.DrawFn) -> TaskSpec:
         working_dir=draw(st.none() | folders),
         code=draw(st.none() | folders),
         run_on=draw(st.sampled_from(RunOn)),
-        options=draw(task_options),
         keep=draw(st.booleans()),
         options=draw(
             st.dictionaries(
