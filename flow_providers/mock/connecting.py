@@ -25,7 +25,7 @@ from flow_providers.mock.birth import drawn_seed
 from flow_providers.mock.engine import Engine
 from flow_providers.mock.pace import AnchoredPace
 from flow_providers.mock.process_nodes import ProcessNodes, Times
-from flow_providers.mock.provide import NAME, provider
+from flow_providers.mock.provide import NAME, OPTIONS, provider
 from flow_providers.mock.rules import Mood, Rules
 from flow_providers.mock.shell import ProcessShell
 from flow_providers.mock.sqlite_store import SqliteStore
@@ -69,6 +69,7 @@ def connect(context: ProviderContext) -> Provider:
         limits=Limits(
             poll_s=0.25,
             script_is_private=True,
+            options=OPTIONS,
             workspace="~/workspace",
             image_note=IMAGE_NOTE,
             simulated=True,

@@ -15,6 +15,9 @@ from flow_providers.mock.prices import TYPES
 from flow_providers.mock.rows import BidRow
 from flow_providers.mock.world import World
 
+#: What says yes as an option's value.
+YES = frozenset({"yes", "true", "on", "1"})
+
 
 class PretendMarket:
     """Implements `ports.market.Market`; `engine` is there for faults and for `flow mock`."""
@@ -47,7 +50,8 @@ class PretendMarket:
 
     def place(self, request: BidRequest) -> Bid:
         """See `Market.place`."""
-        if problem := self.engine.host.mount_problem(request.launch.attachments):
+        problem = self.engine.host.mount_problem(request.launch.attachments)
+        if problem and request.launch.options.get("mount_links") not in YES:
             raise InvalidRequest(
                 {"mounts": problem},
                 hint="`--mount-links` gives mounts as links below $FLOW_MOUNTS instead",

@@ -24,7 +24,7 @@ from flow_providers.mock.memory_nodes import MemoryNodes
 from flow_providers.mock.memory_shell import Answer, MemoryShell
 from flow_providers.mock.pace import HeldPace
 from flow_providers.mock.prices import MARKETS, MarketOnOffer
-from flow_providers.mock.provide import provider
+from flow_providers.mock.provide import OPTIONS, provider
 from flow_providers.mock.rules import IN_MEMORY, Rules
 from flow_providers.mock.store import MemoryStore, Store
 from flow_providers.mock.told import Behave, Keeps, told
@@ -66,6 +66,7 @@ class PretendCloud:
             limits=Limits(
                 poll_s=60.0,
                 script_is_private=True,
+                options=OPTIONS,
                 workspace="~/workspace",
                 simulated=True,
                 shares_hosts=True,

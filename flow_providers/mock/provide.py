@@ -13,6 +13,8 @@ from flow_providers.mock.market import PretendMarket
 from flow_providers.mock.volumes import PretendVolumes
 
 NAME = "mock"
+#: The task options that the pretend cloud understands; see `ports.provider.Limits.options`.
+OPTIONS = {"mount_links": "where mounts can't be made, give links below $FLOW_MOUNTS (yes or no)"}
 
 
 def provider(engine: Engine, *, shell: RemoteShell, clock: Clock, limits: Limits) -> Provider:
