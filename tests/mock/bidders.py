@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from attrs import evolve
 
 from flow_adapters.node_files import load_node_files
@@ -9,6 +11,7 @@ from flow_core.domain.bid import Bid, BidRequest, BidState, Launch
 from flow_core.domain.money import Price
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.volume import Attachment
+from flow_core.ports.provider import Provider
 from flow_providers.mock.bidding import Offer, place
 from flow_providers.mock.pretend import PretendCloud
 from flow_providers.mock.prices import TYPES, MarketOnOffer
@@ -45,8 +48,17 @@ def cloud(
     )
 
 
+class HasProvider(Protocol):
+    """A way into a pretend cloud."""
+
+    @property
+    def provider(self) -> Provider:
+        """Its roles."""
+        ...
+
+
 def bid(
-    pretend: PretendCloud,
+    pretend: HasProvider,
     name: str,
     limit: str,
     *,

@@ -51,7 +51,9 @@ def test_the_rest_of_the_machine_is_still_there(folders):
     """Beside the new folder, the root holds what it held."""
     done = seen(folders, [Bind(str(folders / "one"), "/flow-test-models")], "ls -A /")
 
-    assert {"flow-test-models", *os.listdir("/")} == set(done.stdout.split("\n")) - {""}
+    assert {"flow-test-models", *(path.name for path in Path("/").iterdir())} == set(
+        done.stdout.split("\n")
+    ) - {""}
 
 
 def test_a_folder_appears_beside_others(folders):
@@ -67,7 +69,7 @@ def test_a_folder_appears_beside_others(folders):
     )
 
     assert "onelink\nneighbour\nnew\ntext\n" == done.stdout
-    assert ["link", "neighbour", "text"] == sorted(os.listdir(place))
+    assert ["link", "neighbour", "text"] == sorted(path.name for path in place.iterdir())
 
 
 def test_an_existing_folder_is_covered(folders):
