@@ -1,12 +1,8 @@
-"""A folder of awkward files, packed as the core packs them, and how a node describes what it got."""
+"""A folder of awkward files, to be packed and brought to nodes."""
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
 from pathlib import Path
-
-from flow_core.domain.code import Bundle
 
 #: path in the folder -> content; names with spaces and quotes, an empty file, bytes that are no text.
 FILES = {
@@ -30,17 +26,3 @@ def write_folder(folder: Path) -> None:
         path.chmod(0o755 if name == EXECUTABLE else 0o644)
     (folder / LINK).symlink_to(LINK_TARGET)
     (folder / EMPTY_FOLDER).mkdir()
-
-
-def packed(folder: Path, archive: Path) -> Bundle:
-    """Return a bundle of all that `folder` holds, its archive at `archive`."""
-    with tarfile.open(archive, "w:gz") as tar:
-        for path in sorted(folder.rglob("*")):
-            tar.add(path, arcname=path.relative_to(folder).as_posix(), recursive=False)
-    content = archive.read_bytes()
-    return Bundle(
-        digest=hashlib.sha256(content).hexdigest(),
-        location=str(archive),
-        files=len(FILES),
-        bytes=len(content),
-    )

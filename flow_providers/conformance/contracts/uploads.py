@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from flow_adapters.packing import TarCodeStore
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
@@ -19,7 +20,6 @@ from flow_providers.conformance.folders import (
     FILES,
     LINK,
     LINK_TARGET,
-    packed,
     write_folder,
 )
 from flow_providers.conformance.stating import states
@@ -36,7 +36,7 @@ class UploadsContract(Contract):
         folder = tmp_path / "folder"
         folder.mkdir()
         write_folder(folder)
-        return packed(folder, tmp_path / "folder.tar.gz")
+        return TarCodeStore(tmp_path / "store").pack(str(folder))
 
     @states(
         "shell.upload",
