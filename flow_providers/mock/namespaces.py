@@ -74,7 +74,7 @@ def enter(binds: Sequence[Bind], *, staging: str) -> None:
     _mount(None, "/", None, _MS_REC | _MS_PRIVATE)
     view = _View(staging)
     # Opened before the first is bound, which may come to hide what another brings.
-    sources = {bind: os.open(bind.source, os.O_RDONLY | os.O_DIRECTORY) for bind in binds}
+    sources = {bind: _opened(bind) for bind in binds}
     for bind in sorted(binds, key=lambda each: each.path):
         view.add(bind, sources[bind])
     view.close()
@@ -150,6 +150,14 @@ class _View:
             # What may not be bound (another user's FUSE, say) could not have been read either.
             with contextlib.suppress(OSError):
                 _mount(entry.path, str(twin), None, _MS_BIND | _MS_REC)
+
+
+def _opened(bind: Bind) -> int:
+    try:
+        return os.open(bind.source, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as exc:
+        told = f"{bind.source} can't be mounted at {bind.path}: {exc.strerror}"
+        raise OSError(exc.errno, told) from exc
 
 
 def _unshare() -> None:

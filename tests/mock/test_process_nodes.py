@@ -18,7 +18,7 @@ from flow_core.domain.run import RunPhase
 from flow_core.domain.shape import parse_shape
 from flow_providers.mock.process_nodes import Times
 from tests.mock.hosts import NOW, Host
-from tests.node.kit import PATIENCE_S, Bell, is_alive
+from tests.node.kit import PATIENCE_S, Bell, is_alive, wait_for_holder
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -324,22 +324,7 @@ def deliver_to_all(host: Host, *, count: int, port: int) -> None:
         nodes = [{"rank": each, "host": "127.0.0.1"} for each in range(count)]
         message = {"number": 1, "rank": rank, "nodes": nodes, "port": port, "env": {}}
         home.joinpath("delivery.json").write_text(json.dumps(message))
-        wait_for_lock_to_be_taken(home / "lock")
-
-
-def wait_for_lock_to_be_taken(lock: Path) -> None:
-    """Return once somebody holds `lock`."""
-    program = (
-        "import fcntl, os, select, sys\n"
-        "while True:\n"
-        "    select.select([], [], [], 0.01)\n"
-        "    if os.path.exists(sys.argv[1]):\n"
-        "        try: fcntl.flock(open(sys.argv[1]), fcntl.LOCK_SH | fcntl.LOCK_NB)\n"
-        "        except BlockingIOError: break\n"
-    )
-    subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, lock], timeout=PATIENCE_S, check=True
-    )
+        wait_for_holder(home / "lock")
 
 
 def free_port() -> int:

@@ -44,6 +44,31 @@ def wait_for_lock(lock: Path) -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", hold], timeout=PATIENCE_S, check=True)
 
 
+def wait_for_bytes(file: Path, size: int = 0) -> None:
+    """Return once `file` exists and holds more than `size` bytes."""
+    _watch("os.path.exists(path) and os.path.getsize(path) > number", file, size)
+
+
+def wait_for_holder(lock: Path) -> None:
+    """Return once somebody holds `lock`."""
+    _watch("os.path.exists(path) and held(path)", lock, 0)
+
+
+def _watch(claim: str, path: Path, number: int) -> None:
+    """Wait for a process that ends when a claim about a file is true: what it waits for has no event of its own."""
+    program = f"""
+import fcntl, os, select, sys
+path, number = sys.argv[1], int(sys.argv[2])
+def held(path):
+    with open(path) as file:
+        try: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError: return True
+while not ({claim}): select.select([], [], [], 0.01)
+"""
+    watching = [sys.executable, "-I", "-S", "-c", program, path, str(number)]
+    subprocess.run(watching, timeout=PATIENCE_S, check=True)
+
+
 def is_held(lock: Path) -> bool:
     """Whether somebody holds `lock`."""
     with lock.open() as file:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 
 import pytest
 
 from flow_core.domain.run import RunPhase, Stream
 from flow_core.domain.task import RunOn
 from tests.node.conftest import BareNode
-from tests.node.kit import PATIENCE_S, is_alive, is_held, pythons
+from tests.node.kit import PATIENCE_S, is_alive, is_held, pythons, wait_for_bytes
 
 
 @pytest.mark.parametrize("python", pythons(), ids=os.path.basename)
@@ -307,10 +306,4 @@ def test_a_killed_helper_is_reported_as_interrupted(node, bell):
 
 def wait_for_note(node: BareNode, offset: int = 0) -> None:
     """Return once the log has grown past `offset`: the helper notes what it waits for after it wrote its state."""
-    program = (
-        "import os, select, sys\n"
-        "while not (os.path.exists(sys.argv[1]) and os.path.getsize(sys.argv[1]) > int(sys.argv[2])):\n"
-        "    select.select([], [], [], 0.01)\n"
-    )
-    watching = [node.env["FLOW_PYTHON"], "-I", "-S", "-c", program, node.home / "log", str(offset)]
-    subprocess.run(watching, timeout=PATIENCE_S, check=True)
+    wait_for_bytes(node.home / "log", offset)
