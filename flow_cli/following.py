@@ -114,7 +114,9 @@ def looks(session: Session, token: str, wait: Wait) -> Iterator[Progress]:
             yield from session.tasks.follow(token)
         except Transient as silence:
             wait.tell(
-                f"{silence.message}; the task goes on, and so does this", then="looking again"
+                f"{silence.message}; the task goes on, and so does this",
+                then="looking again",
+                at_once=True,
             )
             session.ports.clock.sleep(silence.retry_after_s or _PATIENCE_S)
         else:

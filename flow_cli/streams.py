@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 JSON_VERSION = 1
 #: Without a terminal, an unchanged wait is told again after this long, then after twice as long, and so on.
 FIRST_REMINDER = timedelta(seconds=30)
+#: Without a terminal, a reason that passes sooner is not worth a line.
+PATIENCE = timedelta(seconds=2)
 
 
 class Stream:
@@ -134,25 +136,37 @@ class Talk(Stream):
 
 
 class Wait:
-    """What is being waited for, as plain lines: each new reason, and now and then how long it has taken."""
+    """What is being waited for, as plain lines: reasons that last, and now and then how long it has taken."""
 
     def __init__(self, talk: Talk) -> None:
         self._talk = talk
         self._text = ""
-        self._next_reminder = FIRST_REMINDER
+        self._since = timedelta(0)
+        self._next_line: timedelta | None = None
 
-    def tell(self, text: str, *, elapsed: timedelta = timedelta(0), then: str = "") -> None:
-        """Say what is waited for, how long it has taken, and what comes next."""
+    def tell(
+        self, text: str, *, elapsed: timedelta = timedelta(0), then: str = "", at_once: bool = False
+    ) -> None:
+        """Say what is waited for, how long everything has taken so far, and what comes next.
+
+        A reason is a line once it has stood for two seconds, or `at_once`.
+        """
         text = clean(text)
         if text != self._text:
-            self._text, self._next_reminder = text, elapsed + FIRST_REMINDER
+            self._text, self._since = text, elapsed
+            self._next_line = elapsed if at_once else elapsed + PATIENCE
+        if self._next_line is None or elapsed < self._next_line:
+            return
+        stood = elapsed - self._since
+        if stood < FIRST_REMINDER:
             self._talk.line(text + (f"; then {clean(then)}" if then else ""))
-        elif elapsed >= self._next_reminder:
-            self._next_reminder = elapsed * 2
-            self._talk.line(f"{text} (for {rough_duration(elapsed)} so far)")
+        else:
+            self._talk.line(f"{text} (for {rough_duration(stood)} so far)")
+        self._next_line = self._since + max(stood * 2, FIRST_REMINDER)
 
     def end(self) -> None:
         """Nothing is waited for any more."""
+        self._text = ""
 
 
 class _MovingWait(Wait):
@@ -175,7 +189,9 @@ class _MovingWait(Wait):
             redirect_stderr=False,
         )
 
-    def tell(self, text: str, *, elapsed: timedelta = timedelta(0), then: str = "") -> None:
+    def tell(
+        self, text: str, *, elapsed: timedelta = timedelta(0), then: str = "", at_once: bool = False
+    ) -> None:
         if not self._text:
             self._live.start()
         self._text, self._then = clean(text), clean(then)

@@ -71,7 +71,7 @@ def create(invocation: Invocation, /, detach: bool, yes: bool, **given: object) 
     talk = invocation.talk
     line = bidding_line(plan) if talk.is_terminal else f"⠋ {bidding_line(plan)}"
     with talk.waiting() as wait:
-        wait.tell(line)
+        wait.tell(line, at_once=True)
         record = session.tasks.submit(plan.spec, plan=plan)
     return _leave(invocation, record) if detach else _await(invocation, session, record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from flow_adapters.discovery import Found, providers
+from flow_adapters.discovery import PROVIDERS, Plugin, plugins
 from flow_adapters.wiring import load_settings
 from flow_cli.command import FlowSubgroup
 from flow_cli.invocation import Invocation, pass_invocation
@@ -24,19 +24,18 @@ def list_(invocation: Invocation) -> None:
     chosen = load_settings(provider=invocation.provider, environ=invocation.environ).text(
         "provider"
     )
-    offers = [_offer(invocation, found, chosen=found.name == chosen) for found in providers()]
+    offers = [
+        _offer(invocation, found, chosen=name == chosen)
+        for name, found in plugins(PROVIDERS).items()
+    ]
     if invocation.json:
         invocation.out.document("provider-list", {"providers": provider_json(offers)})
     else:
         invocation.out.show(provider_table(offers))
 
 
-def _offer(invocation: Invocation, found: Found, *, chosen: bool) -> Offer:
-    offer = Offer(
-        found.name, brought_by=found.distribution, chosen=chosen, problem=found.trouble or ""
-    )
-    if found.trouble is not None:
-        return offer
+def _offer(invocation: Invocation, found: Plugin, *, chosen: bool) -> Offer:
+    offer = Offer(found.name, brought_by=found.distribution, chosen=chosen)
     try:
         cloud = invocation.session_with(found.name).provider
     except FlowError as trouble:

@@ -125,7 +125,7 @@ def _show_plan(invocation: Invocation, session: Session, plan: Plan) -> int:
 
 def _submitted(invocation: Invocation, session: Session, spec: TaskSpec, plan: Plan) -> TaskRecord:
     with invocation.talk.waiting() as wait:
-        wait.tell(_bidding(invocation, plan))
+        wait.tell(_bidding(invocation, plan), at_once=True)
         return session.tasks.submit(spec, plan=plan)
 
 

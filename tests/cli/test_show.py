@@ -96,12 +96,11 @@ class Kept(Talk):
 
 
 def test_a_long_wait_is_told_now_and_then():
-    """A new reason is said at once, with what follows; the same one again after 30 s, then twice as late each time."""
+    """A reason that lasts is said with what follows; again after 30 s, then twice as late each time."""
     talk = Kept()
     wait = Wait(talk)
     for second in range(301):
         wait.tell("waiting", elapsed=timedelta(seconds=second), then="it starts")
-    wait.tell("booting", elapsed=timedelta(seconds=301))
 
     assert [
         "waiting; then it starts",
@@ -109,8 +108,18 @@ def test_a_long_wait_is_told_now_and_then():
         "waiting (for 1m so far)",
         "waiting (for 2m so far)",
         "waiting (for 4m so far)",
-        "booting",
     ] == talk.lines
+
+
+def test_what_passes_soon_is_not_worth_a_line():
+    """A reason that stands for a second only is not told, unless it is to be told at once."""
+    talk = Kept()
+    wait = Wait(talk)
+    for second in range(10):
+        wait.tell(f"step {second}", elapsed=timedelta(seconds=second))
+    wait.tell("bidding", elapsed=timedelta(seconds=10), at_once=True)
+
+    assert ["bidding"] == talk.lines
 
 
 def test_without_a_terminal_there_is_no_escape_code(flow):
