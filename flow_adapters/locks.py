@@ -22,7 +22,7 @@ from flow_core.errors import Misconfigured, NoRoom
 from flow_core.ports.clock import Clock
 
 #: How often to try again while others merely look; each look lasts microseconds.
-_TRIES = 1_000
+_TRIES = 100_000
 #: How long a patient one rests between two tries.
 _GLANCE_S = 0.02
 
