@@ -317,6 +317,26 @@ def test_a_gloo_job_forms_its_group(host, tmp_path):
         )
 
 
+@pytest.mark.slow
+@pytest.mark.torch
+def test_torchrun_needs_no_editing(host, tmp_path):
+    """`torchrun --nproc_per_node=2` on two nodes makes a world of four, with nothing said about the other node."""
+    pytest.importorskip("torch")
+    program = tmp_path / "world.py"
+    program.write_text(
+        "import torch.distributed as dist\n"
+        "dist.init_process_group('gloo')\n"
+        "dist.barrier()\n"
+        "print('world', dist.get_world_size())\n"
+    )
+    for rank in range(2):
+        host.boot(f"n{rank}", f"torchrun --nproc_per_node=2 {program}", rank=rank, num_nodes=2)
+    deliver_to_all(host, count=2, port=free_port())
+    for rank in range(2):
+        report = host.ended(f"n{rank}")
+        assert (0, 2) == (report.exit_code, host.said(f"n{rank}").count(b"world 4\n"))
+
+
 def deliver_to_all(host: Host, *, count: int, port: int) -> None:
     """Tell each node of the others, as soon as it can be told."""
     for rank in range(count):
