@@ -1,0 +1,135 @@
+"""Many commands at once, each on its node: one task for each, one queue for what they say.
+
+Every task ends by putting exactly one last event into the queue, whatever happens to it, since whoever reads the queue
+counts those. A command that is too slow has its last event at once; that it really ends is seen to afterwards, and
+holds nobody up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from flow_adapters.ssh.connections import Connections
+from flow_adapters.ssh.lines import NodeLine
+from flow_adapters.ssh.reasons import reason_for
+from flow_adapters.ssh.session import GRACE_S, WINDOW, Feed, pieces_of, run_session
+from flow_adapters.ssh.sink import Sink
+from flow_adapters.ssh.targets import Target
+from flow_core.domain.allocation import Node
+from flow_core.domain.run import Stream
+from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
+
+#: What all channels together may hold of this machine's memory, and what each needs at least.
+ALL_WINDOWS = 64 << 20
+LEAST_WINDOW = 128 << 10
+
+
+class Job(Protocol):
+    """What is to be done on one node."""
+
+    node: Node
+    target: Target
+    line: NodeLine
+
+    def feed(self) -> Feed:
+        """Return the command's input."""
+        ...
+
+    def take(self, sink: Sink, stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
+        """Take bytes the command wrote; False stops it until `resume` is called."""
+        ...
+
+    def last(self, code: int) -> NodeEvent:
+        """Return the last event, now that the command has ended with `code`."""
+        ...
+
+
+class CallJob:
+    """A call whose bytes are the caller's."""
+
+    def __init__(self, call: Call, target: Target, line: NodeLine) -> None:
+        self.node = call.node
+        self.target = target
+        self.line = line
+        self._stdin = call.stdin
+
+    def feed(self) -> Feed:
+        """See `Job.feed`."""
+        return pieces_of(self._stdin)
+
+    def take(self, sink: Sink, stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
+        """See `Job.take`."""
+        return sink.put(NodeOutput(self.node, stream, data), resume)
+
+    def last(self, code: int) -> NodeEvent:
+        """See `Job.last`."""
+        return NodeExit(self.node, code)
+
+
+class Fan:
+    """Jobs that run at once."""
+
+    def __init__(self, connections: Connections, *, timeout_s: float | None) -> None:
+        self.sink = Sink(asyncio.get_running_loop())
+        self._connections = connections
+        self._timeout_s = timeout_s
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def begin(
+        cls, connections: Connections, jobs: Sequence[Job], *, timeout_s: float | None
+    ) -> Fan:
+        """Return once all jobs are on their way."""
+        fan = cls(connections, timeout_s=timeout_s)
+        window = max(LEAST_WINDOW, min(WINDOW, ALL_WINDOWS // len(jobs)))
+        fan._tasks = [asyncio.ensure_future(fan._one(job, window)) for job in jobs]
+        return fan
+
+    async def end(self) -> None:
+        """End what still runs, here and on the nodes; return when it has ended, or won't."""
+        running = [task for task in self._tasks if not task.done()]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running, timeout=2 * GRACE_S + 1)
+
+    async def _one(self, job: Job, window: int) -> None:
+        is_over = False
+
+        def take(stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
+            return is_over or job.take(self.sink, stream, data, resume)
+
+        work = asyncio.ensure_future(
+            run_session(
+                self._connections,
+                job.target,
+                job.line,
+                take=take,
+                feed=job.feed(),
+                window=window,
+            )
+        )
+        last: NodeEvent = NodeLost(job.node, "it was ended by who had started it")
+        try:
+            await asyncio.wait({work}, timeout=self._timeout_s)
+            last = self._last(job, work)
+        finally:
+            is_over = True
+            self.sink.put(last)
+            if not work.done():
+                work.cancel()
+                await asyncio.wait({work})
+
+    def _last(self, job: Job, work: asyncio.Future[int]) -> NodeEvent:
+        if not work.done():
+            return NodeLost(
+                job.node, f"did not end within {self._timeout_s:g} s, and is being ended"
+            )
+        error = work.exception()
+        if error is None:
+            return job.last(work.result())
+        user = job.target.options.username
+        where = job.target.where
+        return NodeLost(job.node, reason_for(error, where=where, user=user, timeout_s=0))

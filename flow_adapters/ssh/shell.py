@@ -1,0 +1,249 @@
+"""The shell role over SSH: the synchronous door to the room in which connections live.
+
+asyncssh takes a fifth of a second to load, so this file names it only where a node is about to be talked to.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from flow_adapters.ssh.lines import NodeLine, call_line, terminal_line
+from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_options, ssh_words
+from flow_adapters.ssh.room import Room
+from flow_adapters.ssh.trust import KnownNodes
+from flow_core.domain.allocation import Node
+from flow_core.domain.code import Bundle
+from flow_core.errors import NodeUnreachable
+from flow_core.ports.shell import Call, NodeEvent, NodeLost, NodeOutput
+
+if TYPE_CHECKING:
+    from flow_adapters.ssh.fanout import Job
+    from flow_adapters.ssh.inside import Inside
+
+#: Runs a line as root for a user who isn't; a node without the program runs it as that user.
+SUDO = ("sudo", "-n", "-H")
+CONNECT_S = 15.0
+
+
+class SshShell:
+    """Implements `ports.shell.RemoteShell` for nodes with an address. Threads may share one.
+
+    `state_dir` is where host keys are remembered, in `known_nodes`. `keys` are private key files, offered before the
+    agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
+    `ask_passphrase` is called in the caller's thread. `sudo` is put before what runs for users other than root; empty,
+    everything runs as the user who logs in. `ssh` is OpenSSH's client for terminals; None does without.
+    """
+
+    def __init__(
+        self,
+        *,
+        state_dir: Path,
+        keys: Sequence[Path] = (),
+        workspace: str = "/workspace",
+        home: Path | None = None,
+        ask_passphrase: Callable[[Path], str | None] | None = None,
+        connect_timeout_s: float = CONNECT_S,
+        sudo: Sequence[str] = SUDO,
+        flow_home: str | None = None,
+        ssh: str | None = "ssh",
+    ) -> None:
+        self.known_nodes = KnownNodes(Path(state_dir) / "known_nodes")
+        self._keys = tuple(Path(key).expanduser() for key in keys)
+        self._workspace = workspace
+        self._ssh_folder = (home or Path.home()) / ".ssh"
+        self._has_own_home = home is not None
+        self._ask = ask_passphrase
+        self._timeout_s = connect_timeout_s
+        self._sudo = tuple(sudo)
+        self._flow_home = flow_home
+        self._ssh = ssh
+        self._lock = threading.Lock()
+        self._inside: Inside | None = None
+        self._room = Room(at_close=self._leave)
+
+    def run_many(
+        self, calls: Sequence[Call], *, timeout_s: float | None = None
+    ) -> Iterator[NodeEvent]:
+        """See `RemoteShell.run_many`. Nothing is run before the first event is asked for."""
+        from flow_adapters.ssh.fanout import CallJob
+
+        def job(call: Call) -> Job:
+            return CallJob(call, self._open().target(call.node), self._line(call.node, call.line))
+
+        return self._done(((call.node, partial(job, call)) for call in calls), timeout_s)
+
+    def upload(
+        self, nodes: Collection[Node], bundle: Bundle, *, target: str
+    ) -> Iterator[NodeEvent]:
+        """See `RemoteShell.upload`. Nothing is sent before the first event is asked for."""
+        from flow_adapters.ssh.uploading import UploadJob, upload_line
+
+        text = upload_line(bundle, target=target)
+
+        def job(node: Node) -> Job:
+            return UploadJob(node, self._open().target(node), self._line(node, text), bundle)
+
+        return self._done(((node, partial(job, node)) for node in nodes), None)
+
+    def attach(self, node: Node, line: str | None = None) -> int:
+        """See `RemoteShell.attach`. OpenSSH's own client does it, where this machine has one."""
+        text = terminal_line(
+            line,
+            workspace=self._workspace,
+            sudo=self._sudo_for(node),
+            flow_home=self._flow_home,
+        )
+        if node.address is None:
+            raise _unreachable(node, "it has no address yet")
+        if self._ssh is not None and shutil.which(self._ssh) is not None:
+            if self.known_nodes.key_of(node.id) is None:
+                self._reach(node)
+            code = subprocess.call(
+                ssh_words(
+                    self._ssh,
+                    node,
+                    text,
+                    options=self.ssh_options(node),
+                    has_terminal=os.isatty(0),
+                )
+            )
+            if code == OWN_FAILURE:
+                self._reach(
+                    node
+                )  # says why there was no connection; if there is one, the command ended so
+            return code
+        return self._attached(node, text)
+
+    @contextmanager
+    def forward(self, node: Node, port: int, *, local_port: int = 0) -> Iterator[int]:
+        """See `RemoteShell.forward`."""
+        from flow_adapters.ssh.forwarding import Forwarding
+        from flow_adapters.ssh.reasons import Lost
+
+        inside = self._open()
+        try:
+            forwarding = Forwarding(inside.connections, inside.target(node), port)
+            listening = self._room.run(forwarding.open(local_port))
+        except Lost as lost:
+            raise _unreachable(node, str(lost)) from lost
+        try:
+            yield listening
+        finally:
+            self._room.run(forwarding.close())
+
+    def ssh_options(self, node: Node) -> list[str]:
+        """Return what OpenSSH's programs must be told to reach `node`, which has an address, as this shell does."""
+        config = self._ssh_folder / "config"
+        return ssh_options(
+            node,
+            known=self.known_nodes.path,
+            keys=self._keys,
+            config=config if self._has_own_home and config.is_file() else None,
+            timeout_s=self._timeout_s,
+        )
+
+    def close(self) -> None:
+        """End what still runs and close every connection; the next call opens new ones."""
+        self._room.close()
+
+    def _done(
+        self, work: Iterable[tuple[Node, Callable[[], Job]]], timeout_s: float | None
+    ) -> Iterator[NodeEvent]:
+        from flow_adapters.ssh.fanout import Fan
+        from flow_adapters.ssh.reasons import Lost
+
+        jobs: list[Job] = []
+        for node, job in work:
+            try:
+                jobs.append(job())
+            except Lost as lost:
+                yield NodeLost(node, str(lost))
+        if not jobs:
+            return
+        fan = self._room.run(Fan.begin(self._open().connections, jobs, timeout_s=timeout_s))
+        left = len(jobs)
+        try:
+            while left:
+                for event in fan.sink.take():
+                    left -= not isinstance(event, NodeOutput)
+                    yield event
+        finally:
+            if left:
+                fan.sink.shut()
+                self._room.run(fan.end())
+
+    def _attached(self, node: Node, text: str) -> int:
+        from flow_adapters.ssh.reasons import Lost
+        from flow_adapters.ssh.terminal import attended, raw_terminal
+
+        inside = self._open()
+        has_terminal = os.isatty(0)
+        sys.stdout.flush()
+        try:
+            with raw_terminal():
+                return self._room.run(
+                    attended(
+                        inside.connections,
+                        inside.target(node),
+                        text,
+                        has_terminal=has_terminal,
+                        # Describes the very terminal that is given away.
+                        term=os.environ.get("TERM", "xterm"),
+                    )
+                )
+        except Lost as lost:
+            raise _unreachable(node, str(lost)) from lost
+
+    def _reach(self, node: Node) -> None:
+        """Raise NodeUnreachable unless there is, or can be made, a connection to `node`."""
+        from flow_adapters.ssh.reasons import Lost
+
+        inside = self._open()
+        try:
+            self._room.run(inside.connections.reach(inside.target(node)))
+        except Lost as lost:
+            raise _unreachable(node, str(lost)) from lost
+
+    def _open(self) -> Inside:
+        from flow_adapters.ssh.inside import Inside
+
+        with self._lock:
+            if self._inside is None or self._inside.loop is not self._room.loop():
+                self._inside = Inside(
+                    self._room,
+                    known=self.known_nodes,
+                    keys=self._keys,
+                    ssh_folder=self._ssh_folder,
+                    ask=self._ask,
+                    timeout_s=self._timeout_s,
+                )
+            return self._inside
+
+    async def _leave(self) -> None:
+        inside, self._inside = self._inside, None
+        if inside is not None:
+            await inside.connections.close()
+
+    def _line(self, node: Node, line: str) -> NodeLine:
+        return call_line(
+            line,
+            workspace=self._workspace,
+            sudo=self._sudo_for(node),
+            flow_home=self._flow_home,
+        )
+
+    def _sudo_for(self, node: Node) -> tuple[str, ...]:
+        return () if node.address is not None and node.address.user == "root" else self._sudo
+
+
+def _unreachable(node: Node, reason: str) -> NodeUnreachable:
+    return NodeUnreachable(f"node {node.rank} gave no answer: {reason}")
