@@ -20,6 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from flow_adapters.locks import hold
 from flow_core.errors import Misconfigured, NoRoom, Transient
 from flow_providers.mock.codec import decode, encode
 from flow_providers.mock.rows import Row
@@ -199,7 +200,9 @@ def _stored(kind: str, row: Row) -> tuple[str, str, str, str, bool, int, str]:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Make the tables of a new file, once however many processes try at the same moment."""
-    connection.execute("PRAGMA journal_mode = WAL")
+    # Turning the log on takes the file alone, for which SQLite doesn't wait; so one process at a time.
+    with hold(path.with_name(f"{path.name}.lock"), patience_s=BUSY_S):
+        connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found not in (0, FORMAT):
