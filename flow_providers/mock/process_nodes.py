@@ -87,7 +87,7 @@ class ProcessNodes:
         if wanted == "gone" or (wanted == "on" and (kept.is_up() or self._has_ended(node.id))):
             return
         with _room():
-            plan = self._prepare(node, launch, first=not kept.plan())
+            plan = self._prepare(node, launch, first=not (folder / "console").exists())
             number += wanted != "on"
             write_text(folder / "node.json", json.dumps(plan))
             kept.set_power("on", number)
@@ -218,9 +218,7 @@ class ProcessNodes:
         return reason and f"{attachments[0].path} can't be mounted on this machine: {reason}"
 
     def _clean_environment(self, folder: Path) -> dict[str, str]:
-        import getpass
-
-        user = getpass.getuser()
+        user = _user()
         own = f"{folder / 'bin'}:{Path(sys.executable).parent}"
         brew = ":/opt/homebrew/bin" if sys.platform == "darwin" else ""
         env = {
@@ -260,6 +258,15 @@ class ProcessNodes:
             node_init.end_strangers(folder)
             if to == "gone":
                 node_init.drop_disk(folder)
+
+
+def _user() -> str:
+    import getpass
+
+    # A container's user may have no name at all.
+    with contextlib.suppress(OSError, KeyError):
+        return getpass.getuser()
+    return str(os.getuid())
 
 
 def _programs(shape: InstanceShape) -> Mapping[str, str]:
