@@ -16,8 +16,12 @@ from flow_core.ports.account import Account
 from flow_core.ports.catalog import Catalog
 from flow_core.ports.clock import Clock
 from flow_core.ports.fleet import Fleet
+from flow_core.ports.images import Images
+from flow_core.ports.keys import Keys
 from flow_core.ports.logs import Logs
 from flow_core.ports.market import Market
+from flow_core.ports.projects import Projects
+from flow_core.ports.reservations import Reservations
 from flow_core.ports.secrets import Secrets
 from flow_core.ports.shell import RemoteShell
 from flow_core.ports.usage import UsageHistory
@@ -65,6 +69,10 @@ class Provider:
     account: Account | None = None
     usage: UsageHistory | None = None
     catalog: Catalog | None = None
+    projects: Projects | None = None
+    keys: Keys | None = None
+    images: Images | None = None
+    reservations: Reservations | None = None
 
     def need_volumes(self) -> Volumes:
         """Return the volumes role.
@@ -91,7 +99,8 @@ class ProviderContext:
 
     state_dir: str
     clock: Clock
-    options: Mapping[str, object] = field(factory=dict, hash=False)
+    #: A key may be among them, so that no repr shows them.
+    options: Mapping[str, object] = field(factory=dict, hash=False, repr=False)
     secrets: Secrets | None = None
     seed: int | None = None
     user: str = "you"
