@@ -22,6 +22,8 @@ from flow_core.errors import InvalidRequest
 #: More values than any task has; aliases can make a small file larger than memory.
 _MOST_VALUES = 20_000
 _CORE = "tag:yaml.org,2002:"
+#: What YAML 1.1 counts as the end of a line besides the newline; only an escape keeps it.
+_BREAKS = "\r\x85\u2028\u2029"
 _WRITTEN = frozenset(_CORE + each for each in ("str", "int", "float", "timestamp"))
 
 
@@ -213,4 +215,14 @@ def _decimal(dumper: yaml.SafeDumper, value: float) -> yaml.ScalarNode:
     return dumper.represent_scalar(_CORE + "float", f"{value:.6f}".rstrip("0"))
 
 
+def _quoted_where_needed(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    style = None
+    if any(char in value for char in _BREAKS):
+        style = '"'
+    elif "\n" in value:
+        style = "|"
+    return dumper.represent_scalar(_CORE + "str", value, style=style)
+
+
 _Dumper.add_representer(float, _decimal)
+_Dumper.add_representer(str, _quoted_where_needed)
