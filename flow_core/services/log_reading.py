@@ -90,9 +90,9 @@ def _tail_offset(ports: Ports, record: TaskRecord, rank: int, lines: int) -> int
         begin = max(0, start - _TAIL_BLOCK)
         data = b"".join(chunk.data for chunk in _between(ports, record, rank, begin, start))
         position = len(data)
-        if start == end and data.endswith(b"\\n"):
+        if start == end and data.endswith(b"\n"):
             position -= 1  # the newline that ends the last line separates nothing
-        while (position := data.rfind(b"\\n", 0, position)) >= 0:
+        while (position := data.rfind(b"\n", 0, position)) >= 0:
             found += 1
             if found == lines:
                 return begin + position + 1
