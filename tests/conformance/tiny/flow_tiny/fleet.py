@@ -14,8 +14,7 @@ class TinyFleet:
 
     def allocations(self, bid_ids: Collection[str]) -> Mapping[str, Allocation]:
         """See `Fleet.allocations`."""
-        records = self._ledger.records()
-        return {bid_id: allocation_of(bid_id, records.get(bid_id)) for bid_id in bid_ids}
+        return {bid_id: allocation_of(bid_id, self._ledger.record(bid_id)) for bid_id in bid_ids}
 
 
 def allocation_of(bid_id: str, record: Record | None) -> Allocation:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 from flow_core.domain.allocation import Node
@@ -33,6 +33,14 @@ class Ledger:
             found[path.parent.name] = json.loads(path.read_text("utf-8"))
         return found
 
+    def record(self, bid_id: str) -> Record | None:
+        """Return the record of one bid, or None."""
+        try:
+            text = (self._root / bid_id / "bid.json").read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        return cast(Record, json.loads(text))
+
     def write(self, bid_id: str, record: Record) -> None:
         """Replace a bid's record as a whole."""
         folder = self._root / bid_id
@@ -41,9 +49,10 @@ class Ledger:
         new.write_text(json.dumps(record), "utf-8")
         new.replace(folder / "bid.json")
 
-    def home(self, node: Node) -> Path:
-        """Return the folder of a node, which is there while its bid is live."""
-        return self._root / node.id
+    def home(self, node: Node) -> Path | None:
+        """Return the folder of a node, or None when its bid has ended or never was."""
+        record = self.record(node.id.partition("/")[0])
+        return None if record is None or "ended_at" in record else self._root / node.id
 
     def environment(self, home: Path) -> dict[str, str]:
         """Return all the variables that a node's processes begin with."""
@@ -72,7 +81,6 @@ class Ledger:
     def stop_nodes(self, bid_id: str) -> None:
         """Tell every node script to end its command, and drop the nodes' folders."""
         for home in (self._root / bid_id).glob("node-*"):
-            gone = home.rename(home.with_name(f"gone-{home.name}"))
             with suppress(FileNotFoundError, ProcessLookupError):
-                os.kill(int((gone / "pid").read_text()), signal.SIGTERM)
-            shutil.rmtree(gone, ignore_errors=True)
+                os.kill(int((home / "pid").read_text()), signal.SIGTERM)
+            shutil.rmtree(home, ignore_errors=True)

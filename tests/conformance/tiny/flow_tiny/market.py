@@ -45,7 +45,7 @@ class TinyMarket:
             wanted = ", ".join(each.volume_id for each in request.launch.attachments)
             raise InvalidRequest({"mounts": f"tiny has no volumes, so none is {wanted}"})
         bid_id = self._ledger.id_of(request.name)
-        record = self._ledger.records().get(bid_id)
+        record = self._ledger.record(bid_id)
         if record is None:
             record = {
                 "name": request.name,
@@ -61,7 +61,7 @@ class TinyMarket:
 
     def bid(self, bid_id: str) -> Bid:
         """See `Market.bid`."""
-        record = self._ledger.records().get(bid_id)
+        record = self._ledger.record(bid_id)
         if record is None:
             raise NotFound(f"tiny has no bid {bid_id!r}")
         return bid_of(bid_id, record)
@@ -95,7 +95,7 @@ class TinyMarket:
 
     def withdraw(self, bid_id: str) -> None:
         """See `Market.withdraw`."""
-        record = self._ledger.records().get(bid_id)
+        record = self._ledger.record(bid_id)
         if record is None or "ended_at" in record:
             return
         self._ledger.write(bid_id, {**record, "ended_at": self._clock.now().isoformat()})

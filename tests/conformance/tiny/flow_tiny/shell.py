@@ -5,7 +5,6 @@ import signal
 import subprocess
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
-from pathlib import Path
 from queue import Queue
 from threading import Thread
 from typing import IO
@@ -32,11 +31,10 @@ class TinyShell:
         processes = []
         try:
             for call in calls:
-                home = self._ledger.home(call.node)
-                if not home.is_dir():
+                process = self._start(call)
+                if process is None:
                     events.put(NodeLost(call.node, "the node is gone"))
                     continue
-                process = self._start(home, ["sh", "-c", call.line])
                 processes.append(process)
                 Thread(target=attend, args=(process, call, timeout_s, events)).start()
             waiting = len(calls)
@@ -55,7 +53,7 @@ class TinyShell:
         """See `RemoteShell.upload`."""
         for node in nodes:
             home = self._ledger.home(node)
-            if not home.is_dir():
+            if home is None:
                 yield NodeLost(node, "the node is gone")
                 continue
             folder = home / "workspace" / target
@@ -71,7 +69,7 @@ class TinyShell:
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`."""
         home = self._ledger.home(node)
-        if not home.is_dir():
+        if home is None:
             raise NodeUnreachable(f"node {node.rank} is gone")
         arguments = ["sh", "-i"] if line is None else ["sh", "-c", line]
         return code_of(
@@ -84,16 +82,23 @@ class TinyShell:
             "tiny forwards no ports", hint=f"its nodes are here: connect to 127.0.0.1:{port}"
         )
 
-    def _start(self, home: Path, arguments: list[str]) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            arguments,
-            cwd=home / "workspace",
-            env=self._ledger.environment(home),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+    def _start(self, call: Call) -> subprocess.Popen[bytes] | None:
+        """Start a call, or return None where its node is gone, or goes at this moment."""
+        home = self._ledger.home(call.node)
+        if home is None:
+            return None
+        try:
+            return subprocess.Popen(
+                ["sh", "-c", call.line],
+                cwd=home / "workspace",
+                env=self._ledger.environment(home),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except FileNotFoundError:
+            return None
 
 
 def attend(
