@@ -32,7 +32,9 @@ class InvalidRequest(FlowError):
 
     def __init__(self, problems: Mapping[str, str], *, hint: str | None = None) -> None:
         self.problems: dict[str, str] = dict(problems)
-        super().__init__("\n".join(f"{field}: {text}" for field, text in self.problems.items()), hint=hint)
+        super().__init__(
+            "\n".join(f"{field}: {text}" for field, text in self.problems.items()), hint=hint
+        )
 
 
 class Misconfigured(FlowError):
@@ -106,7 +108,9 @@ class Transient(FlowError):
 
     kind = "transient"
 
-    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, hint: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.retry_after_s = retry_after_s
 

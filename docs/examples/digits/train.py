@@ -20,9 +20,13 @@ def main() -> None:
         images / 16.0, labels, test_size=0.25, random_state=7, stratify=labels
     )
     rank, nodes = os.environ.get("FLOW_NODE_RANK", "0"), os.environ.get("FLOW_NUM_NODES", "1")
-    print(f"node {rank} of {nodes}: {len(train_x)} images to learn from, {len(test_x)} to be judged by")
+    print(
+        f"node {rank} of {nodes}: {len(train_x)} images to learn from, {len(test_x)} to be judged by"
+    )
 
-    model = MLPClassifier(hidden_layer_sizes=(64,), learning_rate_init=0.005, batch_size=64, random_state=7)
+    model = MLPClassifier(
+        hidden_layer_sizes=(64,), learning_rate_init=0.005, batch_size=64, random_state=7
+    )
     for epoch in range(1, EPOCHS + 1):
         model.partial_fit(train_x, train_y, classes=range(10))
         accuracy = accuracy_score(test_y, model.predict(test_x))
