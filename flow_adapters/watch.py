@@ -27,6 +27,13 @@ START_PATIENCE = timedelta(seconds=15)
 _TRIES = 3
 
 
+class Detached(subprocess.Popen[bytes]):
+    """A process that is meant to outlive this one, so letting go of it is no mistake to be warned of."""
+
+    def __del__(self) -> None:
+        pass
+
+
 class ProcessWatch:
     """Implements `ports.watch.Watch` with one detached process per state folder."""
 
@@ -42,7 +49,7 @@ class ProcessWatch:
         self._clock = clock
         self._environ = {name: value for name, value in environ.items() if name not in secrets}
         self._secrets = dict(secrets)
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: Detached | None = None
         self._started_at = clock.now()
         self._tries = 0
 
@@ -73,7 +80,7 @@ class ProcessWatch:
         try:
             log = os.open(self._state_dir / LOG_NAME, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
             try:
-                self._child = subprocess.Popen(
+                self._child = Detached(
                     command,
                     stdin=subprocess.PIPE,
                     stdout=log,
