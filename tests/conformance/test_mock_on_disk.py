@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -34,11 +33,13 @@ class DiskRig(Rig):
         "notice_min_real_s": 0.5,
     }
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
     def provider(self) -> Provider:
         """A world of its own."""
-        self.folder = tempfile.mkdtemp()
         context = ProviderContext(
-            state_dir=self.folder, clock=SystemClock(), options=self.options, seed=0
+            state_dir=str(self.folder), clock=SystemClock(), options=self.options, seed=0
         )
         self.made = connect(context)
         return self.made
@@ -48,11 +49,10 @@ class DiskRig(Rig):
         """All that the cloud's own faults can do."""
         return controls(Control(self.made.market.engine))
 
-    def close(self) -> None:
-        """Put the world away."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 @pytest.mark.slow
 class TestMockOnDisk(ProviderContract):
-    rig = DiskRig()
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Rig:
+        """A folder of its own for each world."""
+        return DiskRig(tmp_path)

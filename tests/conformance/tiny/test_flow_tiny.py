@@ -1,8 +1,8 @@
 """Everything that Flow promises of a provider, tried on tiny."""
 
-import shutil
-import tempfile
+from pathlib import Path
 
+import pytest
 from flow_tiny import connect
 
 from flow_adapters.clocks import SystemClock
@@ -11,17 +11,18 @@ from flow_providers.conformance import ProviderContract, Rig
 
 
 class TinyRig(Rig):
+    step_s = 0.05
     a_while_s = 0.1
     resolution_s = 0.001
-    step_s = 0.05
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def provider(self) -> Provider:
-        self.folder = tempfile.mkdtemp()
-        return connect(ProviderContext(state_dir=self.folder, clock=SystemClock()))
-
-    def close(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        return connect(ProviderContext(state_dir=str(self.folder), clock=SystemClock()))
 
 
 class TestTiny(ProviderContract):
-    rig = TinyRig()
+    @pytest.fixture
+    def rig(self, tmp_path: Path) -> Rig:
+        return TinyRig(tmp_path)
