@@ -12,6 +12,7 @@ import copy
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import asyncssh
 from attrs import define, field
@@ -27,6 +28,8 @@ PLACE_S = 1.0
 SESSIONS = 8
 #: Connections through one host on the way, which that setting doesn't count.
 MANY = 100_000
+#: How long commands may take to end before their connections are closed all the same.
+ENDING_S = 5.0
 #: How many unused connections are kept, and for how long.
 KEPT = 128
 KEPT_S = 600.0
@@ -42,6 +45,8 @@ class Link:
     was_used: bool = False
     is_lost: bool = False
     expiry: asyncio.TimerHandle | None = field(default=None)
+    #: Held for a session beyond `SESSIONS`, of which the server allows two.
+    one_more: asyncio.Lock = field(factory=asyncio.Lock)
 
 
 class Connections:
@@ -54,12 +59,17 @@ class Connections:
         self._links: dict[object, list[Link]] = {}
         self._making: dict[object, asyncio.Task[Link]] = {}
         self._unused: dict[Link, None] = {}
+        #: What uses connections; cancelled when they close, and waited for.
+        self.users: set[asyncio.Task[Any]] = set()
+        #: What ends commands on nodes; waited for and not cancelled.
+        self.last_work: set[asyncio.Task[None]] = set()
         self._agent: asyncssh.SSHAgentClient | None = None
         #: Whether a node refused all keys, so that looking for them anew is worth it.
         self.refused_keys = False
 
     async def agent_keys(self) -> tuple[asyncssh.SSHKeyPair, ...]:
-        """Return what the user's agent holds; empty where there is no agent."""
+        """Return what the user's agent holds now; empty where there is no agent. Pairs returned earlier sign no more."""
+        await self._leave_agent()
         try:
             self._agent = await asyncssh.connect_agent()
             return tuple(await self._agent.get_keys())
@@ -95,18 +105,26 @@ class Connections:
             _close(link)
 
     async def close(self) -> None:
-        """Close everything, and return when the other ends have been told."""
+        """End what still uses connections, then close them; return when the other ends have been told."""
+        for user in self.users:
+            user.cancel()
+        for tasks in (self.users, self.last_work):
+            if tasks:
+                await asyncio.wait(tasks, timeout=ENDING_S)
         for task in self._making.values():
             task.cancel()
         links = [link for links in self._links.values() for link in links]
         for link in links:
             _close(link)
+        await self._leave_agent()
+        if links:
+            await asyncio.wait([asyncio.ensure_future(_closed(link)) for link in links], timeout=1)
+
+    async def _leave_agent(self) -> None:
         if self._agent is not None:
             self._agent.close()
-        if links:
-            await asyncio.wait(
-                [asyncio.ensure_future(link.connection.wait_closed()) for link in links], timeout=1
-            )
+            await self._agent.wait_closed()
+            self._agent = None
 
     async def _take(self, target: Target, *, most: int = SESSIONS) -> Link:
         while True:
@@ -303,6 +321,14 @@ async def _socket_to(host: str, port: int) -> socket.socket:
         else:
             return sock
     raise problem
+
+
+async def _closed(link: Link) -> None:
+    carrier = link.connection.get_extra_info("subprocess")
+    await link.connection.wait_closed()
+    # asyncssh doesn't wait for a ProxyCommand, whose end must find the loop open.
+    while carrier is not None and carrier.returncode is None:
+        await asyncio.sleep(0.01)
 
 
 def _close(link: Link) -> None:

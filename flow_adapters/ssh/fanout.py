@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from flow_adapters.ssh.connections import Connections
-from flow_adapters.ssh.lines import NodeLine
 from flow_adapters.ssh.reasons import reason_for
 from flow_adapters.ssh.session import GRACE_S, WINDOW, Feed, pieces_of, run_session
 from flow_adapters.ssh.sink import Sink
@@ -21,6 +20,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
 
+Done = TypeVar("Done")
 #: What all channels together may hold of this machine's memory, and what each needs at least.
 ALL_WINDOWS = 64 << 20
 LEAST_WINDOW = 128 << 10
@@ -31,7 +31,9 @@ class Job(Protocol):
 
     node: Node
     target: Target
-    line: NodeLine
+    line: str
+    #: What was put before it to become root.
+    sudo: Sequence[str]
 
     def feed(self) -> Feed:
         """Return the command's input."""
@@ -49,7 +51,8 @@ class Job(Protocol):
 class CallJob:
     """A call whose bytes are the caller's."""
 
-    def __init__(self, call: Call, target: Target, line: NodeLine) -> None:
+    def __init__(self, call: Call, target: Target, line: str, sudo: Sequence[str]) -> None:
+        self.sudo = sudo
         self.node = call.node
         self.target = target
         self.line = line
@@ -84,7 +87,7 @@ class Fan:
         """Return once all jobs are on their way."""
         fan = cls(connections, timeout_s=timeout_s)
         window = max(LEAST_WINDOW, min(WINDOW, ALL_WINDOWS // len(jobs)))
-        fan._tasks = [asyncio.ensure_future(fan._one(job, window)) for job in jobs]
+        fan._tasks = [fan._watch(asyncio.create_task(fan._one(job, window))) for job in jobs]
         return fan
 
     async def end(self) -> None:
@@ -101,16 +104,18 @@ class Fan:
         def take(stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
             return is_over or job.take(self.sink, stream, data, resume)
 
-        work = asyncio.ensure_future(
+        work = asyncio.create_task(
             run_session(
                 self._connections,
                 job.target,
                 job.line,
                 take=take,
                 feed=job.feed(),
+                sudo=job.sudo,
                 window=window,
             )
         )
+        self._watch(work)
         last: NodeEvent = NodeLost(job.node, "it was ended by who had started it")
         try:
             await asyncio.wait({work}, timeout=self._timeout_s)
@@ -121,6 +126,13 @@ class Fan:
             if not work.done():
                 work.cancel()
                 await asyncio.wait({work})
+
+    def _watch(self, task: asyncio.Task[Done]) -> asyncio.Task[Done]:
+        """Have the task ended when connections close."""
+        users = self._connections.users
+        users.add(task)
+        task.add_done_callback(users.discard)
+        return task
 
     def _last(self, job: Job, work: asyncio.Future[int]) -> NodeEvent:
         if not work.done():

@@ -1,50 +1,39 @@
 """What is sent to a node's login shell, as text: a call's line inside what makes its folder and rights right.
 
 sshd hands the text to the user's login shell, whatever that is; `exec sh -c '...'` leaves it nothing to decide. The
-process that sshd started leads a group of its own, which is what is signalled when a call is to end.
+process that sshd started leads a group of its own. Its number is the first thing it says, on standard error, so that
+the group can be ended from a second session: OpenSSH's server passes no signals on for root, nor does it end a command
+whose connection has gone.
 
-Calls run as root, as the task's own command does: the node script's files are root's. A user who isn't root goes
-through sudo, and can't signal what root runs; so the leader stays that user's, and passes signals on through sudo:
-TERM as TERM, and HUP as KILL, which can't be caught. On a node without sudo the call runs as its user.
+Calls run as root, as the task's own command does, because the node script's files are root's: a user who isn't root
+goes through sudo. On a node without sudo the call runs as its user.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Sequence
 
-from attrs import frozen
-
-_LEADER = """command -v {first} >/dev/null 2>&1 || exec sh -c "$1"
-told=
-tell() {{ {sudo} sh -c "kill -s $1 -- -$$"; }}
-trap 'trap "" TERM; told=1; tell TERM' TERM
-trap 'tell KILL' HUP
-exec 3<&0
-{sudo} sh -c "$1" <&3 3<&- &
-exec 3<&- </dev/null
-wait $!; code=$?
-[ -z "$told" ] || {{ wait $!; code=$?; }}
-exit $code"""
-
-
-@frozen
-class NodeLine:
-    """A text for a login shell, and the signals, in order, that end what it started."""
-
-    text: str
-    signals: tuple[str, str] = ("TERM", "KILL")
+#: What a call says first, with its group's number. No command is likely to say it before.
+LEADER = re.compile(rb"\x1eflow-leader ([0-9]{1,10})\n")
+_SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 
 def call_line(
     line: str, *, workspace: str, sudo: Sequence[str] = (), flow_home: str | None = None
-) -> NodeLine:
-    """Return what runs `line` by `sh` in the workspace, which is made if need be."""
+) -> str:
+    """Return what runs `line` by `sh` in the workspace, which is made if need be, and says its group first."""
     script = f"{_entering(workspace, flow_home)}\n{line}"
     if not sudo:
-        return NodeLine(f"exec sh -c {shlex.quote(script)}")
-    leader = _LEADER.format(first=shlex.quote(sudo[0]), sudo=shlex.join(sudo))
-    return NodeLine(f"exec sh -c {shlex.quote(leader)} flow {shlex.quote(script)}", ("TERM", "HUP"))
+        return f"exec sh -c {shlex.quote(f'{_SAY_LEADER}; {script}')}"
+    return _as_root(f"{_SAY_LEADER}\n", script, sudo)
+
+
+def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:
+    """Return what sends `signal`, by its name without SIG, to a whole group."""
+    script = f"kill -s {signal} -- -{leader}"
+    return _as_root("", script, sudo) if sudo else f"exec sh -c {shlex.quote(script)}"
 
 
 def terminal_line(
@@ -55,9 +44,13 @@ def terminal_line(
     script = f"{_entering(workspace, flow_home)}\n{wanted}"
     if not sudo:
         return f"exec sh -c {shlex.quote(script)}"
+    return _as_root("", script, sudo)
+
+
+def _as_root(before: str, script: str, sudo: Sequence[str]) -> str:
     choice = (
-        f"command -v {shlex.quote(sudo[0])} >/dev/null 2>&1 || exec sh -c "
-        f'"$1"\nexec {shlex.join(sudo)} sh -c "$1"'
+        f'{before}command -v {shlex.quote(sudo[0])} >/dev/null 2>&1 || exec sh -c "$1"\n'
+        f'exec {shlex.join(sudo)} sh -c "$1"'
     )
     return f"exec sh -c {shlex.quote(choice)} flow {shlex.quote(script)}"
 

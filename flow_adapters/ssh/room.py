@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 Done = TypeVar("Done")
 #: How long what was begun in the room may take to end with the program.
-LEAVING_S = 5.0
+LEAVING_S = 8.0
 #: How often a waiting caller wakes; on Windows only then does Ctrl-C get through.
 _GLANCE_S = 1.0
 
@@ -75,7 +75,7 @@ class Room:
         if loop is None or thread is None or self._process != os.getpid():
             return
         asyncio.run_coroutine_threadsafe(self._leave(loop), loop)
-        thread.join(LEAVING_S + 1)
+        thread.join(LEAVING_S + 2)
 
     def _open(self) -> None:
         loop = asyncio.new_event_loop()
@@ -95,13 +95,13 @@ class Room:
 
     async def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
         try:
+            if self._at_close is not None:
+                await asyncio.wait_for(self._at_close(), LEAVING_S)
             others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
             for task in others:
                 task.cancel()
             if others:
-                await asyncio.wait(others, timeout=LEAVING_S / 2)
-            if self._at_close is not None:
-                await asyncio.wait_for(self._at_close(), LEAVING_S / 2)
+                await asyncio.wait(others, timeout=1)
         except asyncio.TimeoutError:
             return
         finally:

@@ -7,12 +7,12 @@ still on its way, and who stops reading at it loses the tail.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import asyncssh
 
 from flow_adapters.ssh.connections import Connections, Link
-from flow_adapters.ssh.lines import NodeLine
+from flow_adapters.ssh.lines import LEADER, ending_line
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.targets import Target
 from flow_core.domain.run import Stream
@@ -29,16 +29,21 @@ _NAMES = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM"
 SIGNALS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
 WINDOW = 2 << 20
 _PIECE = 256 << 10
+#: How much a login shell may say on standard error before the command begins.
+MOST_UNREAD = 64 << 10
 
 
 class Session(asyncssh.SSHClientSession[bytes]):
     """Hears what a channel says."""
 
     def __init__(self, take: Taker) -> None:
+        #: The number of the process group on the node, once the command has said it.
+        self.leader: int | None = None
         self.channel: asyncssh.SSHClientChannel[bytes] | None = None
         self.code: int | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take = take
+        self._unread: bytes | None = b""
         self._may_write = asyncio.Event()
         self._may_write.set()
 
@@ -49,6 +54,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Hand bytes on, and pause the channel when nobody takes them."""
         stream = Stream.ERR if datatype == asyncssh.EXTENDED_DATA_STDERR else Stream.OUT
+        if stream is Stream.ERR and self._unread is not None:
+            data = self._without_leader(self._unread + data)
+            if not data:
+                return
         if not self._take(stream, data, self._resume) and self.channel is not None:
             self.channel.pause_reading()
 
@@ -66,6 +75,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that all has been heard."""
+        if self._unread:
+            self._take(Stream.ERR, self._unread, self._resume)
         self._may_write.set()
         if not self.over.done():
             self.over.set_result(None)
@@ -89,20 +100,17 @@ class Session(asyncssh.SSHClientSession[bytes]):
         except BrokenPipeError:
             return
 
-    async def end(self, signals: tuple[str, str]) -> None:
-        """Have the remote command end: told, then killed, then left alone."""
-        if self.channel is None:
-            return
-        for signal in signals:
-            if self.over.done():
-                return
-            try:
-                self.channel.send_signal(signal)
-            except OSError:
-                break
-            await asyncio.wait({self.over}, timeout=GRACE_S)
-        if not self.over.done():
-            self.channel.abort()
+    def _without_leader(self, head: bytes) -> bytes:
+        """Return what of the first bytes is the command's own; what may still become the leader's line waits."""
+        found = LEADER.search(head)
+        if found is None and len(head) < MOST_UNREAD:
+            self._unread = head
+            return b""
+        self._unread = None
+        if found is None:
+            return head
+        self.leader = int(found[1])
+        return head[: found.start()] + head[found.end() :]
 
     def _resume(self) -> None:
         if self.channel is not None:
@@ -112,10 +120,11 @@ class Session(asyncssh.SSHClientSession[bytes]):
 async def run_session(
     connections: Connections,
     target: Target,
-    line: NodeLine,
+    line: str,
     *,
     take: Taker,
     feed: Feed,
+    sudo: Sequence[str] = (),
     window: int = WINDOW,
 ) -> int:
     """Run `line` on the node to its end and return its exit code; cancelled, it ends the command first.
@@ -125,58 +134,89 @@ async def run_session(
     """
     while True:
         async with connections.link(target) as link:
-            session = await _opened(link, line, take, window)
-            if session is None:
-                connections.drop(link)
-                continue
-            return await _attended(session, feed, line, target)
+            session = Session(take)
+            try:
+                if not await _opened(link, session, line, window):
+                    connections.drop(link)
+                    continue
+                return await _attended(session, feed, target)
+            except BaseException:
+                # What ends a command is itself not cut short, by a second Ctrl-C or a program that leaves.
+                ending = asyncio.create_task(_end(link, session, sudo))
+                connections.last_work.add(ending)
+                ending.add_done_callback(connections.last_work.discard)
+                await asyncio.wait({ending})
+                raise
 
 
-async def _opened(link: Link, line: NodeLine, take: Taker, window: int) -> Session | None:
-    """Return a session in which the command was begun, or None where an old connection turns out to be dead."""
-    session = Session(take)
+async def _opened(link: Link, session: Session, line: str, window: int) -> bool:
+    """Begin the command; False where an old connection turns out to be dead, and nothing was begun."""
     opening = asyncio.ensure_future(
-        link.connection.create_session(lambda: session, line.text, window=window, encoding=None)
+        link.connection.create_session(lambda: session, line, window=window, encoding=None)
     )
     try:
         await asyncio.wait({opening}, timeout=REUSE_S if link.was_used else None)
         if not opening.done() and session.channel is not None:
             await asyncio.wait({opening})  # it is no more than slow: it has opened the channel
         if not opening.done():
-            opening.cancel()
-            return None
+            return False
         opening.result()
     except (asyncssh.Error, OSError) as error:
         # Nothing was asked of the node before the channel opened, so asking again is safe.
         if link.was_used and session.channel is None:
-            return None
+            return False
         where = link.target.where
         why = error.reason if isinstance(error, asyncssh.Error) else str(error)
         raise Lost(f"{where} began no session: {why}") from error
-    except asyncio.CancelledError:
+    finally:
         opening.cancel()
-        await session.end(line.signals)
-        raise
-    return session
+    return True
 
 
-async def _attended(session: Session, feed: Feed, line: NodeLine, target: Target) -> int:
+async def _attended(session: Session, feed: Feed, target: Target) -> int:
     feeding = asyncio.ensure_future(session.feed(feed))
     try:
         await asyncio.wait({session.over, feeding}, return_when=asyncio.FIRST_COMPLETED)
         error = feeding.exception() if feeding.done() else None
         if error is not None:
-            await session.end(line.signals)
             raise Lost(str(error)) from error
         await asyncio.wait({session.over})
-    except asyncio.CancelledError:
-        await session.end(line.signals)
-        raise
     finally:
         feeding.cancel()
     if session.code is None:
         raise Lost(f"the connection to {target.where} was lost before the command's end was heard")
     return session.code
+
+
+async def _end(link: Link, session: Session, sudo: Sequence[str]) -> None:
+    """Have the command end: told, then killed, then left alone. Returns when it has, or its node doesn't answer."""
+    channel = session.channel
+    if channel is None:
+        return
+    channel.resume_reading()
+    for signal in ("TERM", "KILL"):
+        if session.over.done():
+            return
+        try:
+            if session.leader is None:
+                channel.send_signal(
+                    signal
+                )  # it hasn't said who it is; some servers pass signals on
+            else:
+                async with link.one_more:
+                    await asyncio.wait_for(_tell(link, session.leader, signal, sudo), GRACE_S)
+        except (OSError, asyncio.TimeoutError, asyncssh.Error):
+            break
+        await asyncio.wait({session.over}, timeout=GRACE_S)
+    if not session.over.done():
+        channel.abort()
+
+
+async def _tell(link: Link, leader: int, signal: str, sudo: Sequence[str]) -> None:
+    teller = Session(lambda *_: True)
+    line = ending_line(leader, signal, sudo=sudo)
+    await link.connection.create_session(lambda: teller, line, encoding=None)
+    await asyncio.wait({teller.over})
 
 
 async def pieces_of(data: bytes) -> Feed:

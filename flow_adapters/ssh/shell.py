@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flow_adapters.ssh.lines import NodeLine, call_line, terminal_line
+from flow_adapters.ssh.lines import call_line, terminal_line
 from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_options, ssh_words
 from flow_adapters.ssh.room import Room
 from flow_adapters.ssh.trust import KnownNodes
@@ -77,7 +77,10 @@ class SshShell:
         from flow_adapters.ssh.fanout import CallJob
 
         def job(call: Call) -> Job:
-            return CallJob(call, self._open().target(call.node), self._line(call.node, call.line))
+            target = self._open().target(call.node)
+            return CallJob(
+                call, target, self._line(call.node, call.line), self._sudo_for(call.node)
+            )
 
         return self._done(((call.node, partial(job, call)) for call in calls), timeout_s)
 
@@ -90,7 +93,8 @@ class SshShell:
         text = upload_line(bundle, target=target)
 
         def job(node: Node) -> Job:
-            return UploadJob(node, self._open().target(node), self._line(node, text), bundle)
+            place = self._open().target(node)
+            return UploadJob(node, place, self._line(node, text), self._sudo_for(node), bundle)
 
         return self._done(((node, partial(job, node)) for node in nodes), None)
 
@@ -233,7 +237,7 @@ class SshShell:
         if inside is not None:
             await inside.connections.close()
 
-    def _line(self, node: Node, line: str) -> NodeLine:
+    def _line(self, node: Node, line: str) -> str:
         return call_line(
             line,
             workspace=self._workspace,

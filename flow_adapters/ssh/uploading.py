@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from flow_adapters.ssh.lines import NodeLine
 from flow_adapters.ssh.session import Feed
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
@@ -49,7 +48,10 @@ def upload_line(bundle: Bundle, *, target: str) -> str:
 class UploadJob:
     """One node's share of an upload; a `fanout.Job`."""
 
-    def __init__(self, node: Node, target: Target, line: NodeLine, bundle: Bundle) -> None:
+    def __init__(
+        self, node: Node, target: Target, line: str, sudo: Sequence[str], bundle: Bundle
+    ) -> None:
+        self.sudo = sudo
         self.node = node
         self.target = target
         self.line = line

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -45,7 +47,6 @@ class Sshd:
         self.said: deque[str] = deque(maxlen=2_000)
         self._program = sshd_path()
         self._process: subprocess.Popen[str] | None = None
-        self._reader: threading.Thread | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.home = folder / "home"
         self.home.mkdir()
@@ -67,12 +68,14 @@ class Sshd:
         raise AssertionError("sshd does not listen; it said:\n" + "".join(self.said))
 
     def stop(self) -> None:
-        """End the listener; connections that it accepted live on in processes of their own."""
+        """End the listener and the connections that it accepted, but not what they run."""
         if self._process is not None:
-            self._process.terminate()
+            pid = self._process.pid
+            connections = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            for each in [pid, *map(int, connections)]:
+                with suppress(ProcessLookupError):
+                    os.kill(each, signal.SIGTERM)
             self._process.wait(STARTS_WITHIN_S)
-            assert self._reader is not None
-            self._reader.join(STARTS_WITHIN_S)
             self._process = None
 
     def change_host_key(self, *, kind: str = "ed25519") -> None:
@@ -128,15 +131,13 @@ class Sshd:
             listens.set()
             process.stderr.close()
 
-        reader = threading.Thread(target=read, daemon=True)
-        reader.start()
+        threading.Thread(target=read, daemon=True).start()
         listens.wait(STARTS_WITHIN_S)
         if process.poll() is None and any("Server listening" in line for line in self.said):
-            self._process, self._reader = process, reader
+            self._process = process
             return True
         process.terminate()
         process.wait()
-        reader.join()
         return False
 
 
