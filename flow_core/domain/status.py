@@ -2,7 +2,8 @@
 
 A task's state is derived, never stored: from what this machine intended (the record), what the market says (the bid),
 which nodes there are (the allocation) and what they say of the command (the reports). Order matters, and is this:
-an outcome outranks everything; a bid that is going (PREEMPTING, PAUSED) outranks what stale nodes report.
+an outcome outranks everything; an exit that ends the task outranks its bid, because nothing takes it back; a bid that
+is going (PREEMPTING, PAUSED) outranks what stale nodes report otherwise.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from attrs import frozen
 
 from flow_core.domain.allocation import Allocation, NoticeKind
 from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.lifecycle import exit_of
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 
@@ -60,9 +62,17 @@ _WITH_BID = frozenset(
 )
 #: state -> states that may come next, as the docs draw it. Polling may skip some.
 TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
-    TaskState.HELD: frozenset({TaskState.PENDING, TaskState.CANCELLED, TaskState.FAILED}),
+    TaskState.HELD: frozenset(
+        {TaskState.PENDING, TaskState.ENDING, TaskState.CANCELLED, TaskState.FAILED}
+    ),
     TaskState.PENDING: frozenset(
-        {TaskState.BIDDING, TaskState.STARTING, TaskState.CANCELLED, TaskState.FAILED}
+        {
+            TaskState.BIDDING,
+            TaskState.STARTING,
+            TaskState.ENDING,
+            TaskState.CANCELLED,
+            TaskState.FAILED,
+        }
     ),
     TaskState.BIDDING: frozenset({TaskState.STARTING, TaskState.PAUSED, *_GOING}),
     TaskState.STARTING: frozenset(
@@ -115,6 +125,8 @@ def task_state(
         return TaskState.HELD
     if bid is None:
         return TaskState.PENDING
+    if exit_of(record.spec.run_on, reports, record.spec.num_instances) is not None:
+        return TaskState.ENDING
     if bid.state is BidState.TERMINATED:
         return TaskState.ENDING
     if bid.state is BidState.PAUSED:
@@ -140,11 +152,6 @@ def _ended(outcome: Outcome) -> TaskState:
 
 
 def _running(reports: Sequence[RunReport]) -> TaskState:
-    if reports and all(report.phase is RunPhase.EXITED for report in reports):
-        return TaskState.ENDING
     started = {RunPhase.RUNNING, RunPhase.EXITED}
-    return (
-        TaskState.RUNNING
-        if any(report.phase in started for report in reports)
-        else TaskState.STARTING
-    )
+    has_begun = any(report.phase in started for report in reports)
+    return TaskState.RUNNING if has_begun else TaskState.STARTING
