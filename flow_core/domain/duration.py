@@ -8,7 +8,10 @@ from datetime import timedelta
 from flow_core.errors import InvalidRequest
 
 _UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_FORM = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d{1,6})?)s?)?")
+#: Seconds may go without their unit only when they stand alone: '1h30' would mean half an hour to some.
+_FORM = re.compile(
+    r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d{1,6})?)s)?|(\d+(?:\.\d{1,6})?)"
+)
 #: A century; longer than any task, shorter than what overflows a date.
 LONGEST = timedelta(days=36_500)
 
@@ -69,12 +72,12 @@ def _duration(value: object) -> timedelta | None:
         match = _FORM.fullmatch(text)
         if not match or not text:
             return None
-        days, hours, minutes, seconds = match.groups()
+        days, hours, minutes, seconds, bare = match.groups()
         return timedelta(
             days=int(days or 0),
             hours=int(hours or 0),
             minutes=int(minutes or 0),
-            seconds=float(seconds or 0),
+            seconds=float(seconds or bare or 0),
         )
     except (OverflowError, ValueError):
         return None
