@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import socket
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -41,6 +42,8 @@ class Link:
 
     connection: asyncssh.SSHClientConnection
     target: Target
+    #: The ProxyCommand that carries it, if one does.
+    carrier: subprocess.Popen[bytes] | None = None
     users: int = 0
     was_used: bool = False
     is_lost: bool = False
@@ -68,7 +71,7 @@ class Connections:
         self.refused_keys = False
 
     async def agent_keys(self) -> tuple[asyncssh.SSHKeyPair, ...]:
-        """Return what the user's agent holds now; empty where there is no agent. Pairs returned earlier sign no more."""
+        """Return what the user's agent holds now, empty without an agent. Pairs returned earlier sign no more."""
         await self._leave_agent()
         try:
             self._agent = await asyncssh.connect_agent()
@@ -170,7 +173,7 @@ class Connections:
                 )
         except (OSError, ValueError, asyncio.TimeoutError, asyncssh.Error, Lost) as error:
             raise Lost(self._reason(client.refusal or error, target, client)) from error
-        link = Link(connection, target)
+        link = Link(connection, target, carrier=connection.get_extra_info("subprocess"))
         client.at_loss.append(lambda: self.drop(link))
         if connection.is_closed():
             raise Lost(f"the connection to {target.where} was lost")
@@ -324,10 +327,9 @@ async def _socket_to(host: str, port: int) -> socket.socket:
 
 
 async def _closed(link: Link) -> None:
-    carrier = link.connection.get_extra_info("subprocess")
     await link.connection.wait_closed()
     # asyncssh doesn't wait for a ProxyCommand, whose end must find the loop open.
-    while carrier is not None and carrier.returncode is None:
+    while link.carrier is not None and link.carrier.returncode is None:
         await asyncio.sleep(0.01)
 
 

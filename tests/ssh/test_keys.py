@@ -119,7 +119,7 @@ def test_a_refused_key_is_looked_for_again(make_shell, node, sshd, agent):
 
 
 def test_the_user_s_settings_name_keys(make_shell, node, sshd, tmp_path):
-    """An IdentityFile of `.ssh/config` is offered; what it says of commands, variables and the agent is not followed."""
+    """An IdentityFile of `.ssh/config` is offered; its commands, variables and forwarding are not followed."""
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text(
         f"Host 127.*\n IdentityFile {sshd.user_key}\n RemoteCommand false\n SendEnv *\n ForwardAgent yes\n"
