@@ -279,18 +279,20 @@ class Http:
         return self._client.build_request("GET", target)
 
     def _heard(self, response: httpx.Response) -> Heard:
-        request_id = _request_id(response.headers)
-        data, problem = _json(response)
+        request_id = self._bearer.hide(_request_id(response.headers))
+        content = self._bearer.hide(response.text)
+        data, problem = _json(content, response)
         if response.is_success:
             if problem:
-                raise Garbled(f"{problem} (HTTP {response.status_code})", request_id=request_id)
+                told = f"{problem} (HTTP {response.status_code})"
+                raise Garbled(told, request_id=request_id or None)
             return Heard(status=response.status_code, data=data, headers=response.headers)
-        words = words_of(data) or ("" if data is not None else _text_of(response))
+        words = words_of(data) or ("" if data is not None else _text_of(content, response))
         raise Refused(
             response.status_code,
-            self._bearer.hide(words or response.reason_phrase or "no reason given"),
+            words or response.reason_phrase or "no reason given",
             body=data,
-            request_id=self._bearer.hide(request_id) if request_id else None,
+            request_id=request_id or None,
             retry_after_s=retry_after(response.headers, now=self._clock.now()),
         )
 
@@ -309,8 +311,11 @@ def _raise_no_answer(trouble: Exception, bearer: Bearer) -> NoReturn:
     while link is not None:
         untrusted = untrusted or isinstance(link, ssl.SSLCertVerificationError)
         link.__traceback__ = None
+        link.args = tuple(
+            bearer.hide(each) if isinstance(each, str) else each for each in link.args
+        )
         link = link.__cause__ or link.__context__
-    why = bearer.hide(str(trouble) or type(trouble).__name__)
+    why = str(trouble) or type(trouble).__name__
     if untrusted:
         raise Misconfigured(
             f"this machine does not trust the certificate of {bearer.origin}: {why}",
@@ -322,23 +327,22 @@ def _raise_no_answer(trouble: Exception, bearer: Bearer) -> NoReturn:
     raise NoAnswer(told, may_have_happened=sent) from trouble
 
 
-def _json(response: httpx.Response) -> tuple[Any, str]:
+def _json(content: str, response: httpx.Response) -> tuple[Any, str]:
     """Return the body's JSON, and what is wrong with it in words; an empty body is None and fine."""
-    if not response.content.strip():
+    if not content.strip():
         return None, ""
     try:
-        return json.loads(response.content, parse_float=Decimal), ""
+        return json.loads(content, parse_float=Decimal), ""
     except (ValueError, RecursionError):
         kind = response.headers.get("Content-Type", "no stated type").partition(";")[0]
         return None, f"the answer is {kind}, and not the JSON of the API"
 
 
-def _text_of(response: httpx.Response) -> str:
-    kind = response.headers.get("Content-Type", "")
-    if "html" in kind or response.content.lstrip()[:1] == b"<":
+def _text_of(content: str, response: httpx.Response) -> str:
+    if "html" in response.headers.get("Content-Type", "") or content.lstrip()[:1] == "<":
         return "a page of HTML, as gateways and portals send it"
-    return " ".join(response.text.split())[:500]
+    return words_of(content)
 
 
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    return headers.get("x-request-id") or headers.get("x-correlation-id")
+def _request_id(headers: Mapping[str, str]) -> str:
+    return headers.get("x-request-id") or headers.get("x-correlation-id") or ""

@@ -5,11 +5,11 @@ A client is bound to one project, because most lists ask for one; it is found ou
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
-from urllib.parse import quote
 
 from flow_adapters.http import Http
 from flow_core.errors import Misconfigured, NotFound, Transient
@@ -20,6 +20,7 @@ from flow_providers.mithril.errors import translated
 PAGE = 100
 #: More pages than any account has; a server that pages on for ever is stopped here.
 _MOST_PAGES = 10_000
+_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 Kind = TypeVar("Kind")
 Asked = TypeVar("Asked")
@@ -153,14 +154,14 @@ class Client:
 
 
 def segment(text: str) -> str:
-    """Return `text` so that it is one segment of a path, whatever it holds.
+    """Return an id that can be one segment of a path and nothing else.
 
     Raises:
-        NotFound: it could only be read as another path.
+        NotFound: it can't, so it is nobody's; asking with it might reach something else.
     """
-    if not text or text in (".", "..") or not text.isprintable():
-        raise NotFound(f"{text!r} is nobody's id")
-    return quote(text, safe="")
+    if not _ID.fullmatch(text):
+        raise NotFound(f"{text!r} is nobody's id at Mithril")
+    return text
 
 
 def _told(query: Query | None) -> dict[str, str]:

@@ -8,8 +8,8 @@ from decimal import Decimal, InvalidOperation
 from flow_core.domain.money import Price, Spend
 
 _MICROS = 1_000_000
-#: More than any amount here; what lies beyond is none.
-_MOST = Decimal(10) ** 12
+#: More digits than any amount here has; what lies beyond is none, and what lies below is nothing.
+_MOST_DIGITS = 12
 
 
 def when(value: object) -> datetime:
@@ -58,9 +58,9 @@ def _micros(value: object) -> int:
         amount = Decimal(told)
     except InvalidOperation as error:
         raise ValueError(f"{value!r} is no money") from error
-    if not amount.is_finite() or abs(amount) > _MOST:
+    if not amount.is_finite() or amount.adjusted() > _MOST_DIGITS:
         raise ValueError(f"{value!r} is no money")
-    if amount and amount.adjusted() < -12:
+    if amount.adjusted() < -_MOST_DIGITS:
         return 0
     numerator, denominator = amount.as_integer_ratio()
     return (2 * numerator * _MICROS + denominator) // (2 * denominator)
@@ -81,8 +81,11 @@ def whole(value: object) -> int:
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal, str)):
         raise ValueError(f"{value!r} is no number")
-    number = Decimal(str(value))
-    if not number.is_finite() or abs(number) > _MOST:
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation as error:
+        raise ValueError(f"{value!r} is no number") from error
+    if not number.is_finite() or number.adjusted() > _MOST_DIGITS:
         raise ValueError(f"{value!r} is no number")
     return int(number)
 

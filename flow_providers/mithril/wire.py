@@ -300,6 +300,8 @@ def _converter() -> cattrs.Converter:
     made.register_structure_hook(Price, lambda value, _: dollars(value))
     made.register_structure_hook(Spend, lambda value, _: spend(value))
     made.register_structure_hook(int, lambda value, _: whole(value))
+    # A truth is a whole number to Python, so that it needs a reader of its own.
+    made.register_structure_hook(bool, lambda value, _: bool(value))
     made.register_structure_hook(str, lambda value, _: text(value))
     made.register_structure_hook_factory(
         lambda kind: attrs.has(kind) and kind not in (Price, Spend),
