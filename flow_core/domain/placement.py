@@ -59,7 +59,7 @@ def choose(spec: TaskSpec, quotes: Sequence[Quote], *, ceiling: Price | None = N
 
     Raises:
         NoCapacity: no quote fits; the message names the nearest miss.
-        PriceTooLow: quotes fit, but the task's limit lies under every one's floor.
+        PriceTooLow: quotes fit, but the task's limit, or without one the ceiling, lies under every one's floor.
     """
     rejected: list[Rejected] = []
     fitting: list[Quote] = []
@@ -71,16 +71,10 @@ def choose(spec: TaskSpec, quotes: Sequence[Quote], *, ceiling: Price | None = N
             fitting.append(quote)
     if not fitting:
         raise _no_capacity(spec, quotes, rejected)
-    affordable = [
-        quote for quote in fitting if spec.max_price is None or spec.max_price >= quote.floor
-    ]
+    most = spec.max_price if spec.max_price is not None else ceiling
+    affordable = [quote for quote in fitting if most is None or most >= quote.floor]
     if not affordable:
-        least = min(fitting, key=lambda quote: quote.floor)
-        raise PriceTooLow(
-            f"a limit of {spec.max_price}/hr is under the least that {least.region} accepts "
-            f"for {least.shape}: {least.floor}/hr",
-            hint=f"bid at least {least.floor} with --max-price-per-hour, or leave it out",
-        )
+        raise _too_low(spec, min(fitting, key=lambda quote: quote.floor), ceiling)
     chosen = affordable[0]
     rejected += [
         Rejected(quote, f"its floor of {quote.floor}/hr is above the limit")
@@ -134,21 +128,28 @@ def _dearer(quote: Quote, chosen: Quote) -> str:
 
 def _default_limit(quote: Quote, ceiling: Price | None) -> tuple[Price, str]:
     wanted = max(quote.price.scaled(DEFAULT_LIMIT_FACTOR), quote.floor)
-    if ceiling is not None and wanted > ceiling >= quote.floor:
+    if ceiling is not None and wanted > ceiling:
         return (
             ceiling,
             f"your configured ceiling ({DEFAULT_LIMIT_FACTOR} × the current price would be {wanted})",
         )
-    if ceiling is not None and wanted > ceiling:
-        raise PriceTooLow(
-            f"your configured ceiling of {ceiling}/hr is under the least that {quote.region} "
-            f"accepts for {quote.shape}: {quote.floor}/hr",
-            hint="raise it with `flow config set max_price_per_hour PRICE`, "
-            "or name a limit for this task alone",
-        )
     if quote.price.scaled(DEFAULT_LIMIT_FACTOR) < quote.floor:
         return quote.floor, "the market's floor"
     return wanted, f"{DEFAULT_LIMIT_FACTOR} × the current price of {quote.price}"
+
+
+def _too_low(spec: TaskSpec, least: Quote, ceiling: Price | None) -> PriceTooLow:
+    accepts = f"is under the least that {least.region} accepts for {least.shape}: {least.floor}/hr"
+    if spec.max_price is not None:
+        return PriceTooLow(
+            f"a limit of {spec.max_price}/hr {accepts}",
+            hint=f"bid at least {least.floor} with --max-price-per-hour, or leave it out",
+        )
+    return PriceTooLow(
+        f"your configured ceiling of {ceiling}/hr {accepts}",
+        hint="raise it with `flow config set max_price_per_hour PRICE`, "
+        "or name a limit for this task alone",
+    )
 
 
 def _no_capacity(
