@@ -3,7 +3,8 @@
 Mithril gives its instances no rank. Names begin with the bid's and are seen to end in a number; that number decides
 where each instance has one and they fit the bid. Otherwise the order of creation does, equals by id. An instance that
 was replaced, or has ended, leaves its place to the one made after it, so that the others keep theirs; as long as
-nobody has taken the place, the one that left stands there as gone, and the allocation is not complete.
+nobody has taken the place, the one that left stands there as gone, and the allocation is not complete. A grant is
+whole, so the first instances, as many as the bid is for, have the first places.
 
 Whether an instance survives a preemption under its id is documented nowhere; both are handled.
 """
@@ -11,7 +12,7 @@ Whether an instance survives a preemption under its id is documented nowhere; bo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 
 from flow_providers.mithril.wire import Instance
@@ -32,15 +33,19 @@ def ranked(instances: Sequence[Instance], *, bid_name: str, quantity: int) -> li
     numbers = _numbers(made, bid_name, quantity)
     places: dict[int, Instance] = {}
     for each in made:
-        if numbers is not None:
-            place = numbers[each.fid]
-        else:
-            taken = {place for place, holder in places.items() if holder.fid not in gone}
-            place = next(free for free in range(len(made)) if free not in taken)
+        place = numbers[each.fid] if numbers is not None else _free(places, gone, quantity)
         holder = places.get(place)
         if holder is None or holder.fid in gone or each.fid not in gone:
             places[place] = each
     return [places[place] for place in sorted(places)]
+
+
+def _free(places: Mapping[int, Instance], gone: Collection[str], quantity: int) -> int:
+    """Return the place for the next instance: the first grant fills all, whoever comes later follows one who left."""
+    if len(places) < quantity:
+        return len(places)
+    left = (place for place in sorted(places) if places[place].fid in gone)
+    return next(left, len(places))
 
 
 def _superseded(made: Sequence[Instance], quantity: int) -> set[str]:

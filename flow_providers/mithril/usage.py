@@ -136,7 +136,8 @@ def laid_over(bid_id: str, paid: Sequence[Paid]) -> list[Usage]:
     """Return stretches without overlap, each with how many nodes were paid for, and at what price."""
     moments = sorted({each.since for each in paid} | {each.until for each in paid if each.until})
     found: list[Usage] = []
-    for since, until in zip(moments, [*moments[1:], None], strict=True):
+    for number, since in enumerate(moments):
+        until = moments[number + 1] if number + 1 < len(moments) else None
         held = [
             each.price
             for each in paid
@@ -157,10 +158,10 @@ def laid_over(bid_id: str, paid: Sequence[Paid]) -> list[Usage]:
 
 def _busy(statuses: Sequence[wire.StatusEvent]) -> Iterator[tuple[datetime, datetime | None]]:
     ordered = sorted(statuses, key=lambda event: event.timestamp)
-    ends: list[datetime | None] = [event.timestamp for event in ordered[1:]]
-    for event, end in zip(ordered, [*ends, None], strict=True):
+    for number, event in enumerate(ordered):
+        following = ordered[number + 1 : number + 2]
         if event.status not in FREE:
-            yield event.timestamp, end
+            yield event.timestamp, following[0].timestamp if following else None
 
 
 def _earlier(one: datetime | None, other: datetime | None) -> datetime | None:
