@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
+
+from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
 from flow_core.domain.code import Bundle
+from flow_core.domain.run import LogChunk, LogPiece
 from flow_core.errors import NotFound
 from flow_core.services.watcher import Watcher
 
@@ -83,3 +86,46 @@ class UnpackedCode:
         self._bundles = {
             digest: bundle for digest, bundle in self._bundles.items() if digest in digests
         }
+
+
+class MemoryLogKeep:
+    """Implements `ports.log_keep.LogKeep` without a disk."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, int], list[LogPiece]] = {}
+        self._whole: set[tuple[str, int]] = set()
+
+    def size(self, bid_id: str, rank: int) -> int:
+        """See `LogKeep.size`."""
+        return sum(len(piece.data) for piece in self._kept.get((bid_id, rank), ()))
+
+    def keep(self, bid_id: str, chunk: LogChunk) -> None:
+        """See `LogKeep.keep`."""
+        if chunk.offset != self.size(bid_id, chunk.rank):
+            return
+        self._kept.setdefault((bid_id, chunk.rank), []).extend(chunk.pieces)
+        if chunk.is_last:
+            self._whole.add((bid_id, chunk.rank))
+
+    def read(self, bid_id: str, rank: int, *, offset: int, limit: int) -> LogChunk | None:
+        """See `LogKeep.read`."""
+        pieces: list[LogPiece] = []
+        place, end = 0, offset
+        for piece in self._kept.get((bid_id, rank), ()):
+            data = piece.data[max(0, end - place) : max(0, offset + limit - place)]
+            if data:
+                pieces.append(evolve(piece, data=data))
+                end += len(data)
+            place += len(piece.data)
+        is_whole = (bid_id, rank) in self._whole
+        if not pieces and not is_whole:
+            return None
+        last = is_whole and end >= place
+        return LogChunk(
+            rank=rank, offset=offset, next_offset=end, pieces=tuple(pieces), is_last=last
+        )
+
+    def keep_only(self, bid_ids: Collection[str]) -> None:
+        """See `LogKeep.keep_only`."""
+        self._kept = {key: found for key, found in self._kept.items() if key[0] in bid_ids}
+        self._whole = {key for key in self._whole if key[0] in bid_ids}

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from flow_adapters import places
 from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.journal import SqliteJournal
+from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.node_files import load_node_files
 from flow_adapters.watch import ProcessWatch
 from flow_core.errors import Misconfigured
@@ -99,6 +100,7 @@ def connect(
             watch=_watch(folder, clock, surroundings, watched=watched),
             chance=random.Random(),
             node_files=load_node_files(),
+            log_keep=FolderLogKeep(folder / "logs"),
             defaults=_defaults(settings),
         )
     )
@@ -108,7 +110,7 @@ def connect_in_memory(
     cloud: CloudInMemory, *, seed: int = 0, defaults: Defaults | None = None
 ) -> Session:
     """Return a session with a cloud in memory: no process, no disk, no time but the cloud's clock."""
-    from flow_adapters.memory import SteppedWatch, UnpackedCode
+    from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 
     journal = SqliteJournal(":memory:")
     watch = SteppedWatch(cloud.clock, journal.changes)
@@ -121,6 +123,7 @@ def connect_in_memory(
             watch=watch,
             chance=random.Random(seed),
             node_files=load_node_files(),
+            log_keep=MemoryLogKeep(),
             defaults=defaults or Defaults(),
         )
     )

@@ -115,4 +115,5 @@ def _end(ports: Ports, record: TaskRecord, rank: int) -> int:
     if record.bid_id is None:
         return 0
     reports = logs_of(ports).reports([record.bid_id])[record.bid_id]
-    return next((report.log_bytes for report in reports if report.rank == rank), 0)
+    said = next((report.log_bytes for report in reports if report.rank == rank), 0)
+    return max(said, ports.log_keep.size(record.bid_id, rank))

@@ -36,7 +36,7 @@ def look(ports: Ports, records: Sequence[TaskRecord]) -> list[TaskView]:
 
 def logs_of(ports: Ports) -> Logs:
     """Return the provider's logs role, or one that asks the nodes themselves."""
-    return ports.provider.logs or NodeLogs(ports.provider)
+    return ports.provider.logs or NodeLogs(ports.provider, ports.log_keep)
 
 
 def _reports(

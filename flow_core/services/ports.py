@@ -12,6 +12,7 @@ from flow_core.domain.shape import InstanceShape
 from flow_core.ports.clock import Clock
 from flow_core.ports.code import CodeStore
 from flow_core.ports.journal import Journal
+from flow_core.ports.log_keep import LogKeep
 from flow_core.ports.provider import Provider
 from flow_core.ports.watch import Watch
 
@@ -39,4 +40,5 @@ class Ports:
     watch: Watch
     chance: random.Random
     node_files: NodeFiles
+    log_keep: LogKeep
     defaults: Defaults = field(factory=Defaults)

@@ -11,7 +11,7 @@ import pytest
 from attrs import evolve
 
 from flow_adapters.journal import SqliteJournal
-from flow_adapters.memory import SteppedWatch, UnpackedCode
+from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
 from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Step
@@ -57,7 +57,7 @@ def session_over(cloud: PretendCloud, journal: object, market: object | None = N
     """Return a session as a new process would make it, over a cloud and a journal that outlive it."""
     provider = cloud.provider if market is None else evolve(cloud.provider, market=market)
     watch = SteppedWatch(cloud.clock, lambda: 0)
-    session = Session(
+    return Session(
         Ports(
             provider=provider,
             journal=journal,  # type: ignore[arg-type]
@@ -66,9 +66,9 @@ def session_over(cloud: PretendCloud, journal: object, market: object | None = N
             watch=watch,
             chance=random.Random(7),
             node_files=load_node_files(),
+            log_keep=MemoryLogKeep(),
         )
     )
-    return session
 
 
 def spec(**changes: object) -> TaskSpec:
