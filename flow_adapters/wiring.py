@@ -41,6 +41,10 @@ class CloudInMemory(Protocol):
         """Have `listener` called whenever time has passed something that happened."""
         ...
 
+    def changes(self) -> object:
+        """Return something that differs whenever the cloud has changed since; cheap to ask."""
+        ...
+
 
 class Unwatched:
     """Implements `ports.watch.Watch` inside the watcher itself, which needs no other."""
@@ -113,7 +117,7 @@ def connect_in_memory(
     from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 
     journal = SqliteJournal(":memory:")
-    watch = SteppedWatch(cloud.clock, journal.changes)
+    watch = SteppedWatch(cloud.clock, lambda: (journal.changes(), cloud.changes()))
     session = Session(
         Ports(
             provider=cloud.provider,

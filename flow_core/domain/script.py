@@ -15,6 +15,7 @@ import json
 import re
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 
 from attrs import field, frozen
 
@@ -73,8 +74,7 @@ def render_script(task: NodeTask, *, files: NodeFiles) -> str:
         "workspace": task.workspace,
     }
     text = json.dumps(raw, separators=(",", ":"))
-    boot = squeezed_shell(files.boot).replace("@TASK@", _packed(text))
-    return boot.replace("@HELPER@", _packed(squeezed_python(files.helper)))
+    return _frame(files).replace("@TASK@", _packed(text))
 
 
 def parse_script(script: str) -> NodeTask:
@@ -105,6 +105,12 @@ def parse_script(script: str) -> NodeTask:
         raise InvalidRequest(
             {"script": "looks like a node script of Flow's, but its task can't be read"}
         ) from exc
+
+
+@lru_cache(maxsize=4)
+def _frame(files: NodeFiles) -> str:
+    """Return the script without its task: the same for every task, and slow to squeeze."""
+    return squeezed_shell(files.boot).replace("@HELPER@", _packed(squeezed_python(files.helper)))
 
 
 def _packed(text: str) -> str:

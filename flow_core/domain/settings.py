@@ -114,6 +114,14 @@ SETTINGS: dict[str, Setting] = {
             name="mock.notice_min_real_s", kind=Kind.NUMBER, default=10.0, private="it is about this machine",
             doc="The least real seconds that a mock preemption notice lasts.",
         ),
+        Setting(
+            name="mock.mood", kind=Kind.TEXT, default="calm", private="it is about this machine",
+            doc="How the mock provider's other bidders behave: quiet, calm or stormy.",
+        ),
+        Setting(
+            name="mock.mount_links", kind=Kind.TRUTH, default=False, private="it is about this machine",
+            doc="Whether the mock gives links below $FLOW_MOUNTS where mounts can't be made.",
+        ),
     )
 }  # fmt: skip
 

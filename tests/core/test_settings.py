@@ -80,6 +80,8 @@ def test_values_are_of_their_kind():
         "rate": 600.0,
         "instant": True,
         "seed": 7,
+        "mood": "calm",
+        "mount_links": False,
         "notice_min_real_s": 10.0,
     } == settings.section("mock")
 
