@@ -1,0 +1,64 @@
+"""`make bench`, `python -m tests.benchmarks`: measure, print a table, write bench.json.
+
+Ends with 1 when a limit was passed, so look at the load before believing it: `noise` says what chance does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tests.benchmarks.bench_auction import bench_auction
+from tests.benchmarks.commands import status, submit
+from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
+from tests.benchmarks.installed import installed
+from tests.benchmarks.startup import help_line, import_line, noise
+
+
+def auction(effort: Effort) -> list[Measured]:
+    """A million open bids in one market."""
+    found = bench_auction()
+    return [
+        Measured(
+            name=found["name"], value=found["value_s"], limit=found["limit_s"], note="one core"
+        )
+    ]
+
+
+BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
+    "noise": noise,
+    "help": help_line,
+    "import": import_line,
+    "submit": submit,
+    "status": status,
+    "auction": auction,
+    "installed": installed,
+}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure what is asked for and return 0, or 1 when a limit was passed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--only", metavar="NAME", action="append", choices=BENCHES, help=", ".join(BENCHES)
+    )
+    parser.add_argument("--quick", action="store_true", help="few runs, and nothing installed")
+    parser.add_argument("--json", metavar="FILE", type=Path, default=Path("bench.json"))
+    asked = parser.parse_args(words)
+    effort, before = QUICK if asked.quick else FULL, machine()
+    lines: list[Measured] = []
+    for name in asked.only or BENCHES:
+        sys.stderr.write(f"measuring {name} …\n")
+        lines += BENCHES[name](effort)
+    write(asked.json, lines, before=before)
+    print(table(lines), end="")
+    print(
+        f"\n{', '.join(f'{name} {value}' for name, value in before.items())}; all in {asked.json}"
+    )
+    return int(not all(each.is_ok for each in lines))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
