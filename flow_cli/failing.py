@@ -35,10 +35,15 @@ def told(failure: BaseException, invocation: Invocation) -> int:
 
 
 def speak_up(verbosity: int) -> None:
-    """Let the libraries' log be seen on stderr: facts with one -v, everything with two."""
-    from flow_adapters.logging import speak
+    """Let the libraries' log be seen on stderr: facts with one -v, details with two."""
+    import logging
 
-    speak(verbosity)
+    level = logging.INFO if verbosity == 1 else logging.DEBUG
+    logging.basicConfig(
+        stream=sys.stderr, level=level, format="%(asctime)s %(name)s: %(message)s", force=True
+    )
+    for chatty in ("httpcore", "httpx", "hpack"):  # their details hold headers, and so keys
+        logging.getLogger(chatty).setLevel(max(level, logging.INFO))
 
 
 def _told(failure: BaseException, invocation: Invocation) -> int:

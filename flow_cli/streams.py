@@ -84,19 +84,23 @@ class Stream:
         """Write bytes as they are."""
         buffer = getattr(self.file, "buffer", None)
         if buffer is None:
-            self._write(raw.decode("utf-8", "replace"))
+            self.file.write(raw.decode("utf-8", "replace"))
+            self.file.flush()
             return
         self.file.flush()
-        buffer.write(raw)
+        left = memoryview(raw)
+        while left:  # an unbuffered stream (PYTHONUNBUFFERED) may take less than it is given
+            left = left[buffer.write(left) or 0 :]
         buffer.flush()
 
     def _write(self, text: str) -> None:
-        try:
-            self.file.write(text)
-        except UnicodeEncodeError:
-            encoding = self.file.encoding or "ascii"
-            self.file.write(text.encode(encoding, "backslashreplace").decode(encoding))
-        self.file.flush()
+        encoding = self.file.encoding or "utf-8"
+        raw = text.encode(encoding, "backslashreplace")
+        if self.is_terminal or not hasattr(self.file, "buffer"):
+            self.file.write(raw.decode(encoding))
+            self.file.flush()
+        else:
+            self.data(raw)
 
 
 class Out(Stream):
