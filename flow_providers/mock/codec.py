@@ -15,11 +15,14 @@ from flow_core.domain.allocation import NodeState
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
 from flow_core.domain.volume import Attachment, Interface
-from flow_providers.mock.rows import KINDS, Row
+from flow_providers.mock.estate.rows import KINDS as ESTATE_KINDS
+from flow_providers.mock.rows import KINDS as MARKET_KINDS
+from flow_providers.mock.rows import Row
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 Read = Callable[[Any], Any]
+KINDS = {**MARKET_KINDS, **ESTATE_KINDS}
 
 
 def encode(kind: str, row: Row) -> str:

@@ -180,17 +180,20 @@ class Engine:
     def _boot(self, world: World, each: EffectRow) -> None:
         """Boot a node; one that this machine can't start counts as lost, and its bid says why."""
         node = world.nodes.held(each.target)
-        bid = world.bids.held(node.bid) if node is not None else None
-        launch = world.launches.get(bid.id) if bid is not None else None
-        market = world.markets.held(bid.market) if bid is not None else None
-        if node is None or bid is None or launch is None or market is None or not node.is_booted:
+        if node is None:
+            return
+        bid = world.bids.held(node.bid)
+        owner = bid or world.reservations.held(node.bid)
+        launch = world.launches.get(owner.id) if owner is not None else None
+        market = world.markets.held(owner.market) if owner is not None else None
+        if owner is None or launch is None or market is None or not node.is_booted:
             return
         hosted = HostedNode(
             id=node.id,
-            bid_id=bid.id,
+            bid_id=owner.id,
             rank=node.rank,
             shape=TYPES[market.type_name].shape,
-            peers=bid.quantity,
+            peers=owner.quantity,
             attachments=launch.attachments,
         )
         start = Launch(
@@ -205,7 +208,8 @@ class Engine:
             world.nodes.put(
                 evolve(node, state=NodeState.LOST, since=each.at, is_booted=False, changes_at=None)
             )
-            world.bids.put(
-                evolve(bid, detail=f"node {node.rank} could not start: {refusal.message}")
-            )
-            meter(world, self.rules, bid, each.at)
+            if bid is not None:
+                world.bids.put(
+                    evolve(bid, detail=f"node {node.rank} could not start: {refusal.message}")
+                )
+                meter(world, self.rules, bid, each.at)

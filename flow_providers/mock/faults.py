@@ -23,8 +23,9 @@ from flow_core.domain.allocation import NodeState
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
 from flow_core.errors import Conflict, FlowError, InvalidRequest, NotFound, QuotaExceeded, Transient
+from flow_providers.mock.effects import effect
 from flow_providers.mock.prices import TYPES
-from flow_providers.mock.rounds import clear_later, clear_now, effect, meter
+from flow_providers.mock.rounds import clear_later, clear_now, meter
 from flow_providers.mock.rows import FaultRow, MarketRow, QuotaRow
 from flow_providers.mock.rules import Rules
 from flow_providers.mock.world import World

@@ -63,11 +63,12 @@ class HeldPace:
 
 
 class AnchoredPace:
-    """Real time, faster, from the anchor that the world keeps."""
+    """Real time, faster, from the anchor that the world keeps; `always`, whether anything is live or not."""
 
-    def __init__(self, real: Clock, rules: Rules) -> None:
+    def __init__(self, real: Clock, rules: Rules, *, always: bool = False) -> None:
         self._real = real
         self._rules = rules
+        self._always = always
 
     def now(self, meta: Meta) -> datetime:
         """Return the anchor plus what has passed since, at the world's rate, gaps left out."""
@@ -78,7 +79,7 @@ class AnchoredPace:
 
     def is_stale(self, world: World) -> bool:
         """Whether time must start, stop or be mended, or a heartbeat is due."""
-        meta, live = world.meta, world.bids.count() > 0
+        meta, live = world.meta, self._is_live(world)
         if meta.real_anchor is None or meta.seen_real is None:
             return live
         unseen = (self._real.now() - meta.seen_real).total_seconds()
@@ -89,7 +90,7 @@ class AnchoredPace:
         if not self.is_stale(world):
             return
         meta, real, now = world.meta, self._real.now(), self.now(world.meta)
-        if world.bids.count() == 0:
+        if not self._is_live(world):
             self._anchor(world, now, real, is_running=False)
         elif meta.real_anchor is None or meta.seen_real is None:
             rounds = [
@@ -106,6 +107,9 @@ class AnchoredPace:
             self._anchor(world, now, real)
         else:
             world.metas.put(evolve(meta, seen_real=real))
+
+    def _is_live(self, world: World) -> bool:
+        return self._always or world.bids.count() > 0
 
     def _anchor(
         self, world: World, at: datetime, real: datetime, *, is_running: bool = True

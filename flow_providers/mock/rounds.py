@@ -24,8 +24,10 @@ from flow_core.domain.allocation import NodeState
 from flow_core.domain.auction import Order, clear
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
+from flow_providers.mock.effects import boot_again, effect
+from flow_providers.mock.estate import terms
 from flow_providers.mock.prices import wandered
-from flow_providers.mock.rows import BidRow, EffectRow, MarketRow, NodeRow, PriceRow, StretchRow
+from flow_providers.mock.rows import BidRow, MarketRow, NodeRow, PriceRow, StretchRow
 from flow_providers.mock.rules import OverQuota, Rules
 from flow_providers.mock.world import World
 
@@ -37,7 +39,9 @@ _UP = (NodeState.RUNNING, NodeState.LEAVING)
 def catch_up(world: World, rules: Rules, now: datetime) -> None:
     """Let everything happen that is due by `now`."""
     while (due := world.next_due()) is not None and due <= now:
+        world.at = due
         _step(world, rules, due)
+    world.at = now
 
 
 def clear_later(world: World, rules: Rules, market_id: str, at: datetime) -> None:
@@ -81,7 +85,17 @@ def stop_nodes(world: World, rules: Rules, bid: BidRow, at: datetime, state: Nod
     what = "destroy" if state is NodeState.GONE else "stop"
     for node in world.nodes.in_group(bid.id):
         if node.state not in (state, NodeState.GONE):
-            world.nodes.put(evolve(node, state=state, since=at, is_booted=False, changes_at=None))
+            is_paused = bid.state is BidState.PAUSED
+            world.nodes.put(
+                evolve(
+                    node,
+                    state=state,
+                    since=at,
+                    is_booted=False,
+                    changes_at=None,
+                    is_paused=is_paused,
+                )
+            )
             effect(world, what, node.id, at)
     meter(world, rules, bid, at)
 
@@ -116,30 +130,13 @@ def meter(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
         )
 
 
-def effect(
-    world: World, what: str, target: str, at: datetime, deadline: datetime | None = None
-) -> None:
-    """Note what the host of the nodes must be told once this is on record."""
-    number = world.draw()
-    world.effects.put(
-        EffectRow(id=f"{number}", number=number, what=what, target=target, at=at, deadline=deadline)
-    )
-
-
-def boot_again(world: World, rules: Rules, node: NodeRow, at: datetime) -> None:
-    """Start a node that is stopped or lost."""
-    world.nodes.put(
-        evolve(
-            node, state=NodeState.STARTING, since=at, is_booted=False, changes_at=at + rules.boot
-        )
-    )
-
-
 def _step(world: World, rules: Rules, at: datetime) -> None:
     for node in _due(world.nodes.due, at):
         _node_changes(world, rules, node, at)
     for bid_id in _due(world.bids.due, at):
         _notice_ends(world, rules, bid_id, at)
+    for reservation_id in _due(world.reservations.due, at):
+        terms.come_due(world, rules, reservation_id, at)
     for market_id in sorted(
         _due(world.markets.due, at), key=lambda each: _market(world, each).number
     ):
@@ -151,13 +148,16 @@ def _due(times: dict[str, datetime], at: datetime) -> list[str]:
 
 
 def _node_changes(world: World, rules: Rules, node_id: str, at: datetime) -> None:
-    node, bid = _owned(world, node_id)
+    node = _node(world, node_id)
     if node.state is NodeState.LOST:
         boot_again(world, rules, node, at)
         return
     state = NodeState.RUNNING if node.state is NodeState.STARTING else node.state
     world.nodes.put(evolve(node, state=state, since=at, is_booted=True, changes_at=None))
     effect(world, "boot", node_id, at)
+    bid = world.bids.held(node.bid)
+    if bid is None:
+        return  # A reservation's: paid as a whole, and never under notice.
     if bid.notice_ends is not None:
         effect(world, "notify", node_id, at, bid.notice_ends)
     meter(world, rules, bid, at)
@@ -271,6 +271,7 @@ def _grant(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
             state=NodeState.STARTING,
             since=at,
             changes_at=at + rules.boot,
+            created_at=at,
         )
         world.nodes.put(node)
 
@@ -284,11 +285,11 @@ def _free_port(world: World) -> int:
     return port
 
 
-def _owned(world: World, node_id: str) -> tuple[NodeRow, BidRow]:
+def _node(world: World, node_id: str) -> NodeRow:
     node = world.nodes.held(node_id)
     if node is None:
         raise LookupError(node_id)
-    return node, _bid(world, node.bid)
+    return node
 
 
 def _bid(world: World, bid_id: str) -> BidRow:

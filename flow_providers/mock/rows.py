@@ -163,7 +163,10 @@ class BidRow(Row):
 
 @frozen(kw_only=True)
 class NodeRow(Row):
-    """One node. `changes_at` is when a boot ends, or when a lost node is booted again."""
+    """One node of a bid, or of a reservation: `bid` is the id of either.
+
+    `changes_at` is when a boot ends, or when a lost node is booted again.
+    """
 
     id: str
     number: int
@@ -173,6 +176,11 @@ class NodeRow(Row):
     since: datetime
     is_booted: bool = False
     changes_at: datetime | None = None
+    created_at: datetime | None = None
+    #: A STOPPED node's bid was paused, not outbid.
+    is_paused: bool = False
+    #: A LEAVING node goes to another host and comes back there.
+    is_moving: bool = False
 
     @property
     def group(self) -> str:
@@ -224,6 +232,9 @@ class LaunchRow(Row):
     image: str | None = None
     keys: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    #: What the service's API takes besides, and gives back.
+    memory_gb: int | None = None
+    cluster: str | None = None
 
     @property
     def is_live(self) -> bool:
@@ -264,6 +275,8 @@ class VolumeRow(Row):
     interface: Interface
     created_at: datetime
     deleted_at: datetime | None = None
+    #: Empty for the project that the world was born with.
+    project: str = ""
 
     @property
     def label(self) -> str:

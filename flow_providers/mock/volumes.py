@@ -11,8 +11,8 @@ from flow_core.domain.names import problem_with_name
 from flow_core.domain.volume import Interface, Volume
 from flow_core.errors import InUse, InvalidRequest, NameTaken
 from flow_providers.mock import bidding
+from flow_providers.mock.effects import effect
 from flow_providers.mock.engine import Engine
-from flow_providers.mock.rounds import effect
 from flow_providers.mock.rows import VolumeRow
 from flow_providers.mock.world import World
 

@@ -7,12 +7,26 @@ the store has them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar, cast
 
 from attrs import evolve
 
+from flow_providers.mock.estate import events
+from flow_providers.mock.estate.rows import (
+    ApiKeyRow,
+    ClusterRow,
+    EventRow,
+    LateRow,
+    PersonRow,
+    ProjectRow,
+    ReplyRow,
+    ReservationRow,
+    ScriptRow,
+    SshKeyRow,
+    TroubleRow,
+)
 from flow_providers.mock.rows import (
     BidRow,
     EffectRow,
@@ -93,11 +107,21 @@ class Archive(Protocol):
 class Table(Generic[R]):
     """All rows of one kind."""
 
-    def __init__(self, kind: str, archive: Archive, rows: Iterable[R] = ()) -> None:
+    def __init__(
+        self,
+        kind: str,
+        archive: Archive,
+        rows: Iterable[R] = (),
+        *,
+        on_put: Callable[[R | None, R], None] | None = None,
+    ) -> None:
         self.kind = kind
         self.touched: dict[str, R | None] = {}
         self.due: dict[str, datetime] = {}
         self._archive = archive
+        self._on_put = on_put
+        #: All that ended, once somebody asked for all there ever was.
+        self._past: dict[str, R] | None = None
         self._live: dict[str, R] = {}
         self._groups: dict[str, dict[str, None]] = {}
         self._labels: dict[str, dict[str, None]] = {}
@@ -106,16 +130,23 @@ class Table(Generic[R]):
 
     def put(self, row: R) -> R:
         """Take in a new row, or the new form of one."""
+        before = self._live.get(row.id)
         self.touched[row.id] = row
         self._let_go(row.id)
         if row.is_live:
             self._hold(row)
+        elif self._past is not None:
+            self._past[row.id] = row
+        if self._on_put is not None:
+            self._on_put(before, row)
         return row
 
     def drop(self, row_id: str) -> None:
         """Forget a row for good."""
         self.touched[row_id] = None
         self._let_go(row_id)
+        if self._past is not None:
+            self._past.pop(row_id, None)
 
     def live(self) -> list[R]:
         """Return the live rows, in order of their number."""
@@ -163,8 +194,11 @@ class Table(Generic[R]):
         )
 
     def all(self) -> list[R]:
-        """Return every row there ever was."""
-        return self._merged(self._archive.all(self.kind), None, self._live.values())
+        """Return every row there ever was; what has ended is read once, and then kept at hand."""
+        if self._past is None:
+            self._past = {row.id: cast("R", row) for row in self._archive.all(self.kind)}
+        past = (row for row in self._past.values() if row.id not in self._live)
+        return self._merged(past, None, self._live.values())
 
     def _merged(
         self,
@@ -217,13 +251,23 @@ class World:
         held: dict[str, list[Row]] = {}
         for kind, row in rows:
             held.setdefault(kind, []).append(row)
+        #: The time up to which everything has happened in this turn.
+        self.at: datetime | None = None
         self.metas: Table[Meta] = Table("meta", archive, cast("list[Meta]", held.get("meta", [])))
         self.markets: Table[MarketRow] = Table(
             "market", archive, cast("list[MarketRow]", held.get("market", []))
         )
-        self.bids: Table[BidRow] = Table("bid", archive, cast("list[BidRow]", held.get("bid", [])))
+        self.bids: Table[BidRow] = Table(
+            "bid",
+            archive,
+            cast("list[BidRow]", held.get("bid", [])),
+            on_put=lambda before, row: events.bid_changed(self, before, row),
+        )
         self.nodes: Table[NodeRow] = Table(
-            "node", archive, cast("list[NodeRow]", held.get("node", []))
+            "node",
+            archive,
+            cast("list[NodeRow]", held.get("node", [])),
+            on_put=lambda before, row: events.node_changed(self, before, row),
         )
         self.stretches: Table[StretchRow] = Table(
             "stretch", archive, cast("list[StretchRow]", held.get("stretch", []))
@@ -245,6 +289,36 @@ class World:
 
         self.segments: Table[SegmentRow] = Table("segment", archive)
 
+        self.projects: Table[ProjectRow] = Table(
+            "project", archive, cast("list[ProjectRow]", held.get("project", []))
+        )
+        self.people: Table[PersonRow] = Table(
+            "person", archive, cast("list[PersonRow]", held.get("person", []))
+        )
+        self.api_keys: Table[ApiKeyRow] = Table(
+            "api-key", archive, cast("list[ApiKeyRow]", held.get("api-key", []))
+        )
+        self.ssh_keys: Table[SshKeyRow] = Table(
+            "ssh-key", archive, cast("list[SshKeyRow]", held.get("ssh-key", []))
+        )
+        self.scripts: Table[ScriptRow] = Table(
+            "script", archive, cast("list[ScriptRow]", held.get("script", []))
+        )
+        self.clusters: Table[ClusterRow] = Table(
+            "cluster", archive, cast("list[ClusterRow]", held.get("cluster", []))
+        )
+        self.reservations: Table[ReservationRow] = Table(
+            "reservation", archive, cast("list[ReservationRow]", held.get("reservation", []))
+        )
+        self.troubles: Table[TroubleRow] = Table(
+            "trouble", archive, cast("list[TroubleRow]", held.get("trouble", []))
+        )
+        self.late: Table[LateRow] = Table(
+            "late", archive, cast("list[LateRow]", held.get("late", []))
+        )
+        self.events: Table[EventRow] = Table("event", archive)
+        self.replies: Table[ReplyRow] = Table("reply", archive)
+
     @property
     def meta(self) -> Meta:
         """The world's own row; only a born world has one."""
@@ -265,12 +339,14 @@ class World:
 
     def tables(self) -> Iterator[Table[Row]]:  # type: ignore[type-var]
         """Yield every table."""
-        yield from vars(self).values()
+        yield from (each for each in vars(self).values() if isinstance(each, Table))
 
     def next_due(self) -> datetime | None:
         """Return when the world next changes by itself."""
         times = (
-            min(table.due.values()) for table in (self.markets, self.bids, self.nodes) if table.due
+            min(table.due.values())
+            for table in (self.markets, self.bids, self.nodes, self.reservations)
+            if table.due
         )
         return min(times, default=None)
 
