@@ -27,9 +27,6 @@ from flow_core.services.session import Session
 if TYPE_CHECKING:
     from flow_core.domain.settings import Settings
 
-#: Variables that hold secrets; the watcher gets them over a pipe.
-SECRET_VARIABLES = ("MITHRIL_API_KEY", "FLOW_API_KEY")
-
 
 class CloudInMemory(Protocol):
     """A cloud that a test holds; `flow_providers.mock.PretendCloud` is one."""
@@ -76,6 +73,7 @@ def connect(
         Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
     """
     from flow_adapters import discovery
+    from flow_adapters.credentials import LocalSecrets
     from flow_adapters.packing import TarCodeStore
 
     surroundings = dict(os.environ if environ is None else environ)
@@ -94,6 +92,7 @@ def connect(
         state_dir=str(folder),
         clock=clock,
         options=_options(settings, name),
+        secrets=LocalSecrets(surroundings, variables=_secret_variables()),
     )
     return Session(
         Ports(
@@ -165,7 +164,8 @@ def open_journal(state_dir: Path) -> Journal:
 def _watch(folder: Path, clock: SystemClock, environ: Mapping[str, str], *, watched: bool) -> Watch:
     if watched:
         return Unwatched()
-    secrets = {name: environ[name] for name in SECRET_VARIABLES if name in environ}
+    names = [each for variables in _secret_variables().values() for each in variables]
+    secrets = {name: environ[name] for name in names if name in environ}
     return ProcessWatch(folder, clock=clock, environ=environ, secrets=secrets)
 
 
@@ -177,6 +177,13 @@ def _options(settings: Settings, provider: str) -> dict[str, object]:
         if "." not in key and entry.value is not None and not entry.setting.secret
     }
     return {**general, **settings.section(provider)}
+
+
+def _secret_variables() -> dict[str, tuple[str, ...]]:
+    """Return the variables that may hold each secret; the watcher gets theirs over a pipe."""
+    from flow_core.domain.settings import SETTINGS
+
+    return {each.name: each.environment for each in SETTINGS.values() if each.secret}
 
 
 def _defaults(settings: Settings) -> Defaults:

@@ -85,6 +85,11 @@ def _doc(text: str, example: object = None) -> dict[str, object]:
     return {"doc": text, "example": example}
 
 
+def _copied(given: Mapping[str, str]) -> Mapping[str, str]:
+    """Return a copy, so that what the caller does to theirs later doesn't change a task."""
+    return dict(given)
+
+
 @frozen(kw_only=True)
 class TaskSpec:
     """What to run, on what, for at most how much. All fields but `command` have defaults.
@@ -126,6 +131,7 @@ class TaskSpec:
     )
     env: Mapping[str, str] = field(
         factory=dict,
+        converter=_copied,
         metadata=_doc("Environment variables of the command.", {"NCCL_DEBUG": "INFO"}),
         hash=False,
     )
@@ -168,6 +174,7 @@ class TaskSpec:
 
     options: Mapping[str, str] = field(
         factory=dict,
+        converter=_copied,
         metadata=_doc(
             "What only some providers understand; as `provider.option`, the others pass over it.",
             {"mock.mount_links": "yes"},
