@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.shape import InstanceShape
@@ -35,14 +35,6 @@ FRESH = timedelta(seconds=2)
 FEW = 8
 
 
-@frozen
-class Sighting:
-    """What a bid said of itself when it was last looked at, on this machine's clock."""
-
-    bid: Bid
-    at: datetime
-
-
 class Bids:
     """Finds bids and remembers the last look at each."""
 
@@ -53,7 +45,8 @@ class Bids:
         self._shape = shape
         self._local = local
         self._lock = threading.Lock()
-        self._seen: dict[str, Sighting] = {}
+        #: What each bid said of itself when it was last looked at, and when that was on this machine's clock.
+        self._seen: dict[str, tuple[Bid, datetime]] = {}
 
     def one(self, bid_id: str) -> Bid:
         """Return one bid as it is now; an allocated one is asked whether it is being relocated.
@@ -110,9 +103,9 @@ class Bids:
         since = self._local.now() - FRESH
         with self._lock:
             known = {
-                each: self._seen[each].bid
+                each: self._seen[each][0]
                 for each in bid_ids
-                if each in self._seen and self._seen[each].at >= since
+                if each in self._seen and self._seen[each][1] >= since
             }
         return known | {bid.id: bid for bid in self.some(set(bid_ids) - set(known))}
 
@@ -145,7 +138,7 @@ class Bids:
 
     def _note(self, bid: Bid) -> Bid:
         with self._lock:
-            self._seen[bid.id] = Sighting(bid, self._local.now())
+            self._seen[bid.id] = (bid, self._local.now())
         return bid
 
     def _if_there(self, bid_id: str) -> Bid | None:

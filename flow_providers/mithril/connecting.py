@@ -50,7 +50,7 @@ def connect(context: ProviderContext) -> Provider:
     of keys at Mithril, separated by commas), `mithril.image_version` and `mithril.listing_lag_s`. The key is `api_key`
     among the options, or the secret MITHRIL_API_KEY kept for the API's origin.
     """
-    url = _url(_text(context, "api_url") or API_URL)
+    url = api_address(_text(context, "api_url") or API_URL)
     state = Path(context.state_dir) / NAME
     private = _text(context, "ssh_key")
     return open_provider(
@@ -144,7 +144,7 @@ def _key(context: ProviderContext, origin: str) -> str | None:
     return context.secrets.find(KEY_NAME, origin=origin)
 
 
-def _url(text: str) -> str:
+def api_address(text: str) -> str:
     """Return the API's address; one that ends in the version, as some tools want it, means the same."""
     return checked_base_url(text).removesuffix("/v2")
 

@@ -59,6 +59,7 @@ class Offers:
         self._clock = clock
         self._lock = threading.RLock()
         self._types: _Kept[dict[str, InstanceShape]] | None = None
+        self._ever: dict[str, InstanceShape] = {}
         self._markets: _Kept[list[wire.Auction]] | None = None
         self._prices: dict[tuple[str, str], _Kept[Prices | None]] = {}
 
@@ -92,7 +93,9 @@ class Offers:
         return kept.value
 
     def shape(self, type_id: str) -> InstanceShape:
-        """Return a type's shape; one that is in no list is called by its id."""
+        """Return a type's shape, which never changes; one that is in no list is called by its id."""
+        if (known := self._ever.get(type_id)) is not None:
+            return known
         with self._lock:
             shapes = self._all_shapes([])
             if type_id and type_id not in shapes:
@@ -132,6 +135,7 @@ class Offers:
     def _read_shapes(self) -> dict[str, InstanceShape]:
         kinds = self._client.listed("list instance types", wire.InstanceType, "/v2/instance-types")
         self._types = _Kept({each.fid: shape_of(each) for each in kinds}, self._clock.now())
+        self._ever |= self._types.value
         return self._types.value
 
     def _unlisted(
