@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from attrs import evolve, frozen
 
-from flow_core.domain.bid import Quote
-from flow_core.domain.names import new_token, readable_name
+from flow_core.domain.bid import Bid, Quote
+from flow_core.domain.names import new_token, readable_name, split_wire_name
 from flow_core.domain.placement import Plan, choose
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
@@ -123,6 +123,20 @@ class Tasks:
         return look(
             self._ports, self._ports.journal.recent(ended, provider=self._ports.provider.name)
         )
+
+    def elsewhere(self) -> list[tuple[str, Bid]]:
+        """Return the live bids that this machine's journal doesn't know, by the name their submitter gave them.
+
+        They were placed from another machine, or by another program (then the name is the bid's own). They are only
+        ever shown.
+        """
+        known = {record.token for record in self._ports.journal.live()}
+        found = []
+        for bid in self._ports.provider.market.bids(live=True):
+            name, token = split_wire_name(bid.name) or (bid.name, "")
+            if token not in known:
+                found.append((name, bid))
+        return found
 
     def record(self, name: str) -> TaskRecord:
         """Return a task's record by name or token.
