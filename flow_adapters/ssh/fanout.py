@@ -75,7 +75,8 @@ class Fan:
     """Jobs that run at once."""
 
     def __init__(self, connections: Connections, *, timeout_s: float | None) -> None:
-        self.sink = Sink(asyncio.get_running_loop())
+        self.loop = asyncio.get_running_loop()
+        self.sink = Sink(self.loop)
         self._connections = connections
         self._timeout_s = timeout_s
         self._tasks: list[asyncio.Task[None]] = []

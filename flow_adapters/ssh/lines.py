@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 #: What a call says first, with its group's number. No command is likely to say it before.
 LEADER = re.compile(rb"\x1eflow-leader ([0-9]{1,10})\n")
+_KEEP_CODE = 'trap : INT QUIT; sh -c "$1"; exit $?'
 _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 
@@ -25,31 +26,33 @@ def call_line(
 ) -> str:
     """Return what runs `line` by `sh` in the workspace, which is made if need be, and says its group first."""
     script = f"{_entering(workspace, flow_home)}\n{line}"
-    if not sudo:
-        return f"exec sh -c {shlex.quote(f'{_SAY_LEADER}; {script}')}"
-    return _as_root(f"{_SAY_LEADER}\n", script, sudo)
+    return _shell(script, sudo, first=f"{_SAY_LEADER}; ")
 
 
 def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:
     """Return what sends `signal`, by its name without SIG, to a whole group."""
     script = f"kill -s {signal} -- -{leader}"
-    return _as_root("", script, sudo) if sudo else f"exec sh -c {shlex.quote(script)}"
+    return _shell(script, sudo)
 
 
 def terminal_line(
     line: str | None, *, workspace: str, sudo: Sequence[str] = (), flow_home: str | None = None
 ) -> str:
-    """Return what gives a terminal to `line`, or to a login shell; the terminal itself carries the signals."""
-    wanted = line if line is not None else 'exec "${SHELL:-/bin/sh}" -l'
-    script = f"{_entering(workspace, flow_home)}\n{wanted}"
+    """Return what gives a terminal to `line`, or to a login shell; the terminal itself carries the signals.
+
+    A shell stays above and turns a death by Ctrl-C into 130; OpenSSH's client would make 255 of the signal.
+    """
+    wanted = line if line is not None else '"${SHELL:-/bin/sh}" -l'
+    inner = _shell(f"{_entering(workspace, flow_home)}\n{wanted}", sudo)
+    return f"exec sh -c {shlex.quote(_KEEP_CODE)} flow {shlex.quote(inner)}"
+
+
+def _shell(script: str, sudo: Sequence[str], *, first: str = "") -> str:
+    """Return what becomes a shell that does `first` as whoever logs in, then `script`, as root if that is wanted."""
     if not sudo:
-        return f"exec sh -c {shlex.quote(script)}"
-    return _as_root("", script, sudo)
-
-
-def _as_root(before: str, script: str, sudo: Sequence[str]) -> str:
+        return f"exec sh -c {shlex.quote(first + script)}"
     choice = (
-        f'{before}command -v {shlex.quote(sudo[0])} >/dev/null 2>&1 || exec sh -c "$1"\n'
+        f'{first}command -v {shlex.quote(sudo[0])} >/dev/null 2>&1 || exec sh -c "$1"\n'
         f'exec {shlex.join(sudo)} sh -c "$1"'
     )
     return f"exec sh -c {shlex.quote(choice)} flow {shlex.quote(script)}"

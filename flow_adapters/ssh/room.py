@@ -32,10 +32,9 @@ class Room:
         self._thread: threading.Thread | None = None
         self._process = 0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether its thread lives, in this process."""
-        return self._loop is not None and self._process == os.getpid()
+    def runs(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether `loop` is this room's, and not closed since, nor left behind in another process."""
+        return self._loop is loop and self._process == os.getpid()
 
     def loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop, which runs; a process made by fork gets one of its own."""
@@ -58,13 +57,6 @@ class Room:
         except BaseException:
             future.cancel()
             raise
-
-    def call(self, what: Callable[..., object], *arguments: object) -> None:
-        """Have `what` called in the room soon; nothing happens once it has closed."""
-        try:
-            self.loop().call_soon_threadsafe(what, *arguments)
-        except RuntimeError:
-            return
 
     def close(self) -> None:
         """End what goes on in the room, and its thread; the next use opens it again."""

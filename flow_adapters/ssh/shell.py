@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 from flow_adapters.ssh.lines import call_line, terminal_line
 from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_options, ssh_words
-from flow_adapters.ssh.room import Room
 from flow_adapters.ssh.trust import KnownNodes
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
@@ -56,6 +55,8 @@ class SshShell:
         flow_home: str | None = None,
         ssh: str | None = "ssh",
     ) -> None:
+        from flow_adapters.ssh.room import Room
+
         self.known_nodes = KnownNodes(Path(state_dir) / "known_nodes")
         self._keys = tuple(Path(key).expanduser() for key in keys)
         self._workspace = workspace
@@ -181,8 +182,9 @@ class SshShell:
                     left -= not isinstance(event, NodeOutput)
                     yield event
         finally:
-            if left:
-                fan.sink.shut()
+            fan.sink.shut()
+            # The program may be leaving, and its room have ended everything already.
+            if left and self._room.runs(fan.loop):
                 self._room.run(fan.end())
 
     def _attached(self, node: Node, text: str) -> int:

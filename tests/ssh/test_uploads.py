@@ -1,0 +1,199 @@
+"""Uploads: what lands on a node, what is left alone, and what a broken one leaves behind."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import stat
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from flow_core.domain.code import Bundle
+from flow_core.ports.shell import NodeExit, NodeLost
+from tests.ssh.conftest import a_node
+
+
+def packed(folder: Path, where: Path, *, digest: str = "d1", compressed: bool = False) -> Bundle:
+    """A bundle of everything in `folder`."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        for path in sorted(folder.rglob("*")):
+            tar.add(path, path.relative_to(folder).as_posix(), recursive=False)
+    where.write_bytes(gzip.compress(data.getvalue()) if compressed else data.getvalue())
+    return Bundle(digest=digest, location=str(where), files=0, bytes=0)
+
+
+def forged(where: Path, members: list[tuple[str, bytes, str]]) -> Bundle:
+    """A bundle that no packer of ours would write: names, bytes, and link targets as given."""
+    with tarfile.open(where, "w") as tar:
+        for name, data, link in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            if link:
+                info.type, info.linkname = tarfile.SYMTYPE, link
+            tar.addfile(info, io.BytesIO(data))
+    return Bundle(digest="forged", location=str(where), files=0, bytes=0)
+
+
+def uploaded(shell, node, bundle: Bundle, target: str = ".") -> NodeExit | NodeLost:
+    """The one event that an upload to one node comes to."""
+    (event,) = list(shell.upload([node], bundle, target=target))
+    return event
+
+
+@pytest.fixture
+def tree(tmp_path) -> Path:
+    """A folder with all that may travel."""
+    root = tmp_path / "tree"
+    (root / "deep" / "er").mkdir(parents=True)
+    (root / "empty").mkdir()
+    (root / "locked").mkdir()
+    (root / "deep" / "er" / "a file's name\n$x").write_bytes(bytes(range(256)))
+    (root / "locked" / "in").write_text("x")
+    (root / "run.sh").write_text("#!/bin/sh\n")
+    (root / "run.sh").chmod(0o755)
+    (root / "link").symlink_to("run.sh")
+    (root / "dangling").symlink_to("/no/such/place")
+    (root / "locked").chmod(0o555)
+    return root
+
+
+def listing(root: Path) -> dict[str, object]:
+    """Everything below `root` but our own folder: kind, permissions, contents."""
+    found: dict[str, object] = {}
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if name.split("/")[0] == ".flow-upload":
+            continue
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        else:
+            found[name] = (mode, path.read_bytes() if path.is_file() else None)
+    return found
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_files_arrive_as_they_were(shell, node, tree, tmp_path, compressed):
+    """Contents, executable bits, links, empty and read-only folders and odd names arrive; the rest stays."""
+    workspace = tmp_path / "workspace"
+    (workspace / "deep").mkdir(parents=True)
+    (workspace / "deep" / "own").write_text("stays")
+    (workspace / "run.sh").write_text("old")
+    event = uploaded(shell, node, packed(tree, tmp_path / "a.tar", compressed=compressed))
+
+    assert NodeExit(node, 0) == event
+    assert {**listing(tree), "deep/own": (0o644, b"stays")} == listing(workspace)
+
+
+def test_the_same_bundle_is_not_sent_again(shell, node, tree, tmp_path):
+    """A second upload needs no archive and changes nothing; another bundle does."""
+    bundle = packed(tree, tmp_path / "a.tar")
+    first = uploaded(shell, node, bundle, "x")
+    Path(bundle.location).unlink()
+    (tmp_path / "workspace" / "x" / "run.sh").write_text("edited on the node")
+    second = uploaded(shell, node, bundle, "x")
+    other = uploaded(shell, node, Bundle(digest="d2", location=bundle.location, files=0, bytes=0))
+
+    assert [NodeExit(node, 0)] * 2 == [first, second]
+    assert "edited on the node" == (tmp_path / "workspace" / "x" / "run.sh").read_text()
+    assert isinstance(other, NodeLost)
+    assert bundle.location in other.reason
+
+
+def test_nothing_is_written_outside(shell, node, tmp_path):
+    """Absolute names, `..`, links out of the folder and what lies behind them touch nothing outside."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "kept").write_text("kept")
+    members = [
+        ("../outside/a", b"x", ""),
+        (f"{outside}/b", b"x", ""),
+        ("out", b"", str(outside)),
+        ("out/c", b"x", ""),
+    ]
+    uploaded(shell, node, forged(tmp_path / "f.tar", members))
+
+    assert {"kept": (0o644, b"kept")} == listing(outside)
+
+
+def test_a_link_on_the_node_is_not_followed(shell, node, tmp_path):
+    """A link where the bundle has a folder or a file is replaced; what it led to is untouched."""
+    outside, tree, workspace = (tmp_path / name for name in ("outside", "tree", "workspace"))
+    for folder in (outside, tree / "data", workspace):
+        folder.mkdir(parents=True)
+    (outside / "kept").write_text("kept")
+    (tree / "data" / "kept").write_text("new")
+    (tree / "file").write_text("new")
+    (workspace / "data").symlink_to(outside)
+    (workspace / "file").symlink_to(outside / "kept")
+    event = uploaded(shell, node, packed(tree, tmp_path / "a.tar"))
+
+    assert NodeExit(node, 0) == event
+    assert "kept" == (outside / "kept").read_text()
+    assert listing(tree) == listing(workspace)
+
+
+def test_a_folder_is_not_replaced_by_a_file(shell, node, tmp_path):
+    """Where the node has a folder and the bundle a file, the upload fails by name and the folder stays."""
+    tree, workspace = tmp_path / "tree", tmp_path / "workspace"
+    tree.mkdir()
+    (workspace / "x").mkdir(parents=True)
+    (tree / "x").write_text("file")
+    event = uploaded(shell, node, packed(tree, tmp_path / "a.tar"))
+
+    assert isinstance(event, NodeLost)
+    assert "x: Is a directory" in event.reason
+    assert (workspace / "x").is_dir()
+
+
+@pytest.mark.parametrize("missing", [1024, 10240])
+def test_a_cut_archive_changes_nothing(shell, node, tmp_path, missing):
+    """An archive that stops early, between two files too, is refused, and the folder is as before."""
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    for each in range(20):
+        (tree / f"f{each:02}").write_bytes(bytes(512))
+    bundle = packed(tree, tmp_path / "a.tar")
+    data = Path(bundle.location).read_bytes()
+    pipe = tmp_path / "pipe.tar"
+    pipe.write_bytes(data[: len(data) - missing])
+    script = (Path(__file__).parents[2] / "flow_adapters" / "ssh" / "unpack.py").read_text()
+    import subprocess
+    import sys
+
+    workspace = tmp_path / "workspace"
+    with pipe.open("rb") as stdin:
+        run = subprocess.run(
+            [sys.executable, "-c", script, str(workspace), "d1", str(len(data)), ""],
+            stdin=stdin, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert 1 == run.returncode
+    assert f"{len(data) - missing} of the archive's {len(data)} bytes came" in run.stderr
+    assert {} == listing(workspace)
+    assert NodeExit(node, 0) == uploaded(shell, node, bundle)
+    assert 20 == len(listing(workspace))
+
+
+def test_an_archive_that_is_none(shell, node, tmp_path):
+    """Bytes that are no archive are refused in tar's own words or ours."""
+    (tmp_path / "a.tar").write_bytes(b"no archive" * 10_000)
+    event = uploaded(
+        shell, node, Bundle(digest="d", location=str(tmp_path / "a.tar"), files=0, bytes=0)
+    )
+
+    assert isinstance(event, NodeLost)
+    assert "the files were not unpacked" in event.reason
+
+
+def test_many_nodes_at_once(shell, sshd, tree, tmp_path):
+    """Each node ends with one event, and one that is gone holds up none."""
+    nodes = [a_node(sshd.port, name=f"n{each}", rank=each) for each in range(4)]
+    gone = a_node(1, name="gone", rank=4)
+    events = list(shell.upload([*nodes, gone], packed(tree, tmp_path / "a.tar"), target="t"))
+
+    assert {NodeExit(each, 0) for each in nodes} == {e for e in events if isinstance(e, NodeExit)}
+    assert [gone] == [e.node for e in events if isinstance(e, NodeLost)]
