@@ -22,7 +22,7 @@ from flow_core.domain.bid import Launch
 from flow_core.errors import FlowError
 from flow_providers.mock import faults
 from flow_providers.mock.birth import bear
-from flow_providers.mock.nodes import HostedNode, NodeHost
+from flow_providers.mock.nodes import HostedNode, NodeHost, NodeVolume
 from flow_providers.mock.pace import Pace
 from flow_providers.mock.prices import MARKETS, TYPES, MarketOnOffer
 from flow_providers.mock.rounds import catch_up, meter
@@ -195,6 +195,17 @@ class Engine:
             shape=TYPES[market.type_name].shape,
             peers=owner.quantity,
             attachments=launch.attachments,
+            name=f"{owner.name}-{node.rank}",
+            keys=tuple(key.public_key for key in world.ssh_keys.find(launch.keys)),
+            volumes=tuple(
+                NodeVolume(
+                    id=volume.id,
+                    name=volume.name,
+                    interface=volume.interface,
+                    capacity_gb=volume.capacity_gb,
+                )
+                for volume in world.volumes.find(each.volume_id for each in launch.attachments)
+            ),
         )
         start = Launch(
             script=launch.script,

@@ -16,12 +16,25 @@ from flow_core.domain.allocation import Notice
 from flow_core.domain.bid import Launch
 from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.shape import InstanceShape
-from flow_core.domain.volume import Attachment
+from flow_core.domain.volume import Attachment, Interface
+
+
+@frozen(kw_only=True)
+class NodeVolume:
+    """What a node's host must know of a volume to attach it."""
+
+    id: str
+    name: str
+    interface: Interface
+    capacity_gb: int
 
 
 @frozen(kw_only=True)
 class HostedNode:
-    """A node as the engine grants it. `attachments` name volumes by id; `peers` is how many nodes its bid has."""
+    """A node as the engine grants it. `attachments` name volumes by id; `peers` is how many nodes its bid has.
+
+    `name` is the instance's. `keys` are the public keys that open it, as texts. `volumes` describes what is attached.
+    """
 
     id: str
     bid_id: str
@@ -29,6 +42,9 @@ class HostedNode:
     shape: InstanceShape
     peers: int = 1
     attachments: tuple[Attachment, ...] = ()
+    name: str = ""
+    keys: tuple[str, ...] = ()
+    volumes: tuple[NodeVolume, ...] = ()
 
 
 class NodeHost(Protocol):
