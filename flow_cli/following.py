@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 
 from flow_cli.invocation import Invocation
 from flow_cli.log_lines import Sink
-from flow_cli.show.plans import launch_line
+from flow_cli.show.plans import bidding_line, launch_line
 from flow_cli.streams import Wait
+from flow_core.domain.placement import Plan
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.errors import NodeUnreachable, NotFound, Transient
@@ -105,6 +106,15 @@ def stay_with(
     if view is None:
         raise NotFound(f"no task is named {record.name!r}")
     return view
+
+
+def bidding_words(invocation: Invocation, plan: Plan) -> tuple[str, str]:
+    """Return what to say as the bid leaves, and what to go on saying until it is granted.
+
+    A line that stays is said once; one that moves keeps its beginning.
+    """
+    line = bidding_line(plan)
+    return (line, line) if invocation.talk.is_terminal else (f"⠋ {line}", "")
 
 
 def looks(session: Session, token: str, wait: Wait) -> Iterator[Progress]:

@@ -212,7 +212,7 @@ class _MovingWait(Wait):
         taken = timedelta(seconds=int(time.monotonic() - self._began))
         line = Text(self._text)
         if taken:
-            line.append(f" {rough_duration(taken)}", style="dim")
+            line.append(f" ({rough_duration(taken)})", style="dim")
         if self._then:
             line.append(f"; then {self._then}", style="dim")
         line.no_wrap, line.overflow = False, "fold"

@@ -8,13 +8,14 @@ from attrs import evolve
 from flow_cli.command import FlowSubgroup, yes_option
 from flow_cli.completing import task_names
 from flow_cli.ending import end_tasks
-from flow_cli.following import stay_with
+from flow_cli.following import bidding_words, stay_with
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.people import people_of
 from flow_cli.show.instances import instance_table
-from flow_cli.show.plans import bidding_line, instance_panel
+from flow_cli.show.plans import instance_panel
 from flow_cli.show.tasks import end_line, task_json
 from flow_cli.task_options import SPELLED, confirm_choice, describes_task, raw_task
+from flow_cli.watching import watched
 from flow_core.domain.names import readable_name
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
@@ -68,12 +69,11 @@ def create(invocation: Invocation, /, detach: bool, yes: bool, **given: object) 
             instance_panel(plan, workspace=limits.workspace, simulated=limits.simulated)
         )
     confirm_choice(invocation, session, asked, plan, yes=yes)
-    talk = invocation.talk
-    line = bidding_line(plan) if talk.is_terminal else f"⠋ {bidding_line(plan)}"
-    with talk.waiting() as wait:
-        wait.tell(line, at_once=True)
+    first, later = bidding_words(invocation, plan)
+    with invocation.talk.waiting() as wait:
+        wait.tell(first, at_once=True)
         record = session.tasks.submit(plan.spec, plan=plan)
-    return _leave(invocation, record) if detach else _await(invocation, session, record)
+    return _leave(invocation, record) if detach else _await(invocation, session, record, later)
 
 
 @instance.command("list")
@@ -84,11 +84,12 @@ def list_(invocation: Invocation, everything: bool) -> None:
     session = invocation.session()
     views = session.tasks.views(ended=_ALL if everything else RECENT)
     people = people_of(session)
+    watch = watched(invocation, session, is_live=any(view.record.is_live for view in views))
     if invocation.json:
         instances = [
             {"number": number, **task_json(view)} for number, view in enumerate(views, start=1)
         ]
-        invocation.out.document("instance-list", {"instances": instances})
+        invocation.out.document("instance-list", {"instances": instances, **watch})
         return
     simulated = session.provider.limits.simulated
     invocation.out.show(
@@ -119,10 +120,14 @@ def _leave(invocation: Invocation, record: TaskRecord) -> int:
     return 0
 
 
-def _await(invocation: Invocation, session: Session, record: TaskRecord) -> int:
+def _await(invocation: Invocation, session: Session, record: TaskRecord, bidding: str) -> int:
     try:
         view = stay_with(
-            invocation, session, record, enough=lambda seen: seen.state is TaskState.RUNNING
+            invocation,
+            session,
+            record,
+            bidding=bidding,
+            enough=lambda seen: seen.state is TaskState.RUNNING,
         )
     except KeyboardInterrupt:
         invocation.talk.say(f"\n{record.name} goes on without this terminal.\n{_ways_on(record)}")

@@ -10,7 +10,7 @@ from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.people import people_of
 from flow_cli.show.instances import owner_of
 from flow_cli.show.tasks import task_json, task_panel, task_table
-from flow_core.errors import FlowError
+from flow_cli.watching import watched
 from flow_core.services.session import Session
 
 #: How many ended tasks the list shows without `--all`.
@@ -44,10 +44,10 @@ def _show_one(invocation: Invocation, session: Session, name: str) -> None:
     cost = session.costs.of([record])[record.token]
     reason = session.tasks.waits_for(view)
     history = session.tasks.history(record.token)
-    watched = _watched(invocation, session, is_live=record.is_live)
+    watch = watched(invocation, session, is_live=record.is_live)
     if invocation.json:
         task = task_json(view, cost=cost, waits_for=reason, history=history)
-        invocation.out.document("task", {"task": task, **watched})
+        invocation.out.document("task", {"task": task, **watch})
         return
     simulated = session.provider.limits.simulated
     now = session.provider.clock.now()
@@ -67,35 +67,13 @@ def _show_one(invocation: Invocation, session: Session, name: str) -> None:
 def _show_all(invocation: Invocation, session: Session, *, ended: int) -> None:
     views = session.tasks.views(ended=ended)
     costs = session.costs.of([view.record for view in views])
-    watched = _watched(invocation, session, is_live=any(view.record.is_live for view in views))
+    watch = watched(invocation, session, is_live=any(view.record.is_live for view in views))
     if invocation.json:
         tasks = [task_json(view, cost=costs[view.record.token]) for view in views]
-        invocation.out.document("task-list", {"tasks": tasks, **watched})
+        invocation.out.document("task-list", {"tasks": tasks, **watch})
         return
     invocation.out.show(
         task_table(
             views, costs, session.provider.clock.now(), simulated=session.provider.limits.simulated
         )
     )
-
-
-def _watched(invocation: Invocation, session: Session, *, is_live: bool) -> dict[str, object]:
-    """Say when live tasks had no watcher, start one, and return how it was for the document."""
-    watch = session.ports.watch
-    running = watch.is_running()
-    if is_live and not running:
-        try:
-            watch.ensure()
-            invocation.talk.say(
-                "warning: no watcher was running; it has been started again", "yellow"
-            )
-        except FlowError as trouble:
-            invocation.talk.say(
-                f"warning: no watcher is running, so nothing ends by itself: {trouble.message}",
-                "yellow",
-            )
-    return {
-        "watcher_running": running,
-        "provider": session.provider.name,
-        "simulated": session.provider.limits.simulated,
-    }

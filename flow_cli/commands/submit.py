@@ -7,10 +7,10 @@ from pathlib import Path
 import click
 
 from flow_cli.command import FlowCommand, yes_option
-from flow_cli.following import stay_with
+from flow_cli.following import bidding_words, stay_with
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.log_lines import Sink, sink_for
-from flow_cli.show.plans import bidding_line, plan_json, plan_panel, why_table
+from flow_cli.show.plans import plan_json, plan_panel, why_table
 from flow_cli.show.tasks import end_line, task_json
 from flow_cli.task_options import SPELLED, after_option, confirm_choice, describes_task, raw_task
 from flow_core.domain.placement import Plan
@@ -74,6 +74,7 @@ def submit(
       flow submit task.yaml --max-price-per-hour 12.29 --dry-run
     """
     invocation.spelled.update(SPELLED)
+    invocation.passes_on = not (detach or dry_run)
     spec = _spec(words, {**given, "code": None if no_code else code}, copies=not no_code)
     session = invocation.session()
     plan = session.tasks.plan(spec)
@@ -85,7 +86,7 @@ def submit(
     for note in plan.notes:
         invocation.talk.say(f"note: {note}", "dim")
     try:
-        record = _submitted(invocation, session, spec, plan)
+        record, bidding = _submitted(invocation, session, spec, plan)
     except KeyboardInterrupt:
         invocation.talk.say(
             "interrupted while the bid was on its way; `flow status` shows whether it was placed"
@@ -93,7 +94,7 @@ def submit(
         return 130
     if detach:
         return _leave(invocation, session, record)
-    return _attend(invocation, session, record)
+    return _attend(invocation, session, record, bidding)
 
 
 def _spec(words: tuple[str, ...], given: dict[str, object], *, copies: bool) -> TaskSpec:
@@ -123,15 +124,18 @@ def _show_plan(invocation: Invocation, session: Session, plan: Plan) -> int:
     return 0
 
 
-def _submitted(invocation: Invocation, session: Session, spec: TaskSpec, plan: Plan) -> TaskRecord:
+def _submitted(
+    invocation: Invocation, session: Session, spec: TaskSpec, plan: Plan
+) -> tuple[TaskRecord, str]:
+    """Return the record, and what to go on saying while it has no nodes."""
+    if plan.spec.after:
+        first = f"Holding until {', '.join(str(each) for each in plan.spec.after)}; then it bids"
+        later = ""
+    else:
+        first, later = bidding_words(invocation, plan)
     with invocation.talk.waiting() as wait:
-        wait.tell(_bidding(invocation, plan), at_once=True)
-        return session.tasks.submit(spec, plan=plan)
-
-
-def _bidding(invocation: Invocation, plan: Plan) -> str:
-    line = bidding_line(plan)
-    return line if invocation.talk.is_terminal else f"⠋ {line}"
+        wait.tell(first, at_once=True)
+        return session.tasks.submit(spec, plan=plan), later
 
 
 def _leave(invocation: Invocation, session: Session, record: TaskRecord) -> int:
@@ -145,7 +149,7 @@ def _leave(invocation: Invocation, session: Session, record: TaskRecord) -> int:
     return 0
 
 
-def _attend(invocation: Invocation, session: Session, record: TaskRecord) -> int:
+def _attend(invocation: Invocation, session: Session, record: TaskRecord, bidding: str) -> int:
     # With --json the one document comes at the end, so the task's log goes where talk goes.
     sink = (
         _log_to_talk(invocation, record)
@@ -160,7 +164,7 @@ def _attend(invocation: Invocation, session: Session, record: TaskRecord) -> int
         )
     )
     try:
-        view = stay_with(invocation, session, record, sink=sink)
+        view = stay_with(invocation, session, record, bidding=bidding, sink=sink)
     except KeyboardInterrupt:
         invocation.talk.say(f"\n{record.name} goes on without this terminal.\n{_ways_back(record)}")
         if invocation.json:

@@ -189,3 +189,26 @@ def test_a_task_files_mistakes_are_told_by_line(shell):
     assert 125 == result.returncode
     assert b"task.yaml:2" in result.stderr
     assert b"'instance_type'" in result.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="finds processes in /proc")
+def test_a_killed_watcher_is_missed_and_started_again(shell):
+    """`flow status` says that none was running, and the task that needs one ends all the same."""
+    shell.flow("submit", "sleep 1", "-i", "a100", "--name", "nap", "--no-code", "--detach")
+    for process in Path("/proc").glob("[0-9]*"):
+        if is_watcher(process, shell.environ["FLOW_STATE_DIR"]):
+            os.kill(int(process.name), signal.SIGKILL)
+    document = json.loads(shell.flow("status", "--json").stdout)
+    said = shell.flow("logs", "nap", "-f")
+
+    assert not document["watcher_running"]
+    assert 0 == said.returncode
+
+
+def is_watcher(process: Path, state_dir: str) -> bool:
+    """Whether a process is the watcher of that folder."""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"flow_adapters.watch_process" in words and state_dir.encode() in words
