@@ -59,7 +59,7 @@ def by_turns(things: Mapping[str, Timed], *, runs: int) -> dict[str, tuple[float
     """Return the times of each thing; every round takes each once, and every other round backwards."""
     found: dict[str, list[float]] = {name: [] for name in things}
     for number in range(WARM_UPS + runs):
-        order = list(things) if number % 2 == 0 else list(reversed(things))
+        order = list(things) if number % 2 == 0 else list(reversed(list(things)))
         for name in order:
             took = things[name]()
             if number >= WARM_UPS:
