@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,6 +37,7 @@ class Inside:
         self._keys = keys
         self._ssh_folder = ssh_folder
         self._ask = ask
+        self._lock = threading.Lock()
         self.connections = room.run(_connections(known, timeout_s))
         self._read_keys()
 
@@ -47,13 +49,17 @@ class Inside:
         """
         if node.address is None:
             raise Lost("it has no address yet")
-        if self.connections.refused_keys:
-            self.connections.refused_keys = False
-            self._read_keys()
-        try:
-            return self._targets.of(node, self._agent)
-        except (ValueError, OSError) as error:
-            raise Lost(f"your SSH settings for {node.address} can't be used: {error}") from error
+        # One at a time: nobody wants to be asked for a passphrase twice at once.
+        with self._lock:
+            if self.connections.refused_keys:
+                self.connections.refused_keys = False
+                self._read_keys()
+            try:
+                return self._targets.of(node, self._agent)
+            except (ValueError, OSError) as error:
+                raise Lost(
+                    f"your SSH settings for {node.address} can't be used: {error}"
+                ) from error
 
     def _read_keys(self) -> None:
         self._agent: tuple[asyncssh.SSHKeyPair, ...] = self._room.run(self.connections.agent_keys())

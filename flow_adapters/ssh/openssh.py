@@ -32,7 +32,6 @@ def ssh_options(
         "ForwardAgent": "no",
         "ForwardX11": "no",
         "ControlPath": "none",
-        "BatchMode": "no",
         "ConnectTimeout": str(max(1, round(timeout_s))),
         "ServerAliveInterval": "15",
         "ServerAliveCountMax": "3",

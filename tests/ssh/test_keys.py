@@ -6,6 +6,8 @@ import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,8 +69,6 @@ def test_the_usual_files_of_a_home(make_shell, node, sshd, tmp_path):
 
 def test_a_passphrase_is_asked_for_once(make_shell, sshd, tmp_path):
     """The passphrase of a named key is asked for in the caller's thread, until it is right, once for all nodes."""
-    import threading
-
     key = accept(sshd, new_key(tmp_path / "locked", kind="rsa", passphrase="right", form="PKCS8"))
     asked = []
     answers = iter(["wrong", "right"])
@@ -149,8 +149,6 @@ def test_a_proxy_command(make_shell, node, sshd, tmp_path):
         "threading.Thread(target=up,daemon=True).start()\n"
         "while d:=s.recv(65536): os.write(1,d)\n"
     )
-    import sys
-
     (tmp_path / ".ssh" / "config").write_text(
         f"Host 10.9.8.7\n ProxyCommand {sys.executable} {carry} 127.0.0.1 %p\n"
     )

@@ -10,6 +10,7 @@ import pytest
 from flow_adapters.ssh.trust import KnownNodes, alias, fingerprint
 from flow_core.errors import Conflict
 from tests.ssh.conftest import Answer, a_node
+from tests.ssh.sshd import new_key
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDq0DPXurtzVzRCOk3Rzfpc/1xcbI0ZWBZ+NC3qejLRQ"
 OTHER = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFfq0DPXurtzVzRCOk3Rzfpc/1xcbI0ZWBZ+NC3qejLR"
@@ -61,8 +62,6 @@ def test_a_reused_address_is_another_node(make_shell, own_sshd):
 
 def test_the_pinned_kind_is_asked_for(make_shell, own_sshd, tmp_path):
     """A host with several keys goes on showing the kind that was pinned, though we would rather have another."""
-    from tests.ssh.sshd import new_key
-
     rsa = new_key(own_sshd.folder / "rsa", kind="rsa")
     own_sshd.settings = (f"HostKey {rsa}",)
     own_sshd.start()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import stat
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -13,6 +15,8 @@ import pytest
 from flow_core.domain.code import Bundle
 from flow_core.ports.shell import NodeExit, NodeLost
 from tests.ssh.conftest import a_node
+
+UNPACK = Path(__file__).resolve().parents[2] / "flow_adapters" / "ssh" / "unpack.py"
 
 
 def packed(folder: Path, where: Path, *, digest: str = "d1", compressed: bool = False) -> Bundle:
@@ -160,10 +164,7 @@ def test_a_cut_archive_changes_nothing(shell, node, tmp_path, missing):
     data = Path(bundle.location).read_bytes()
     pipe = tmp_path / "pipe.tar"
     pipe.write_bytes(data[: len(data) - missing])
-    script = (Path(__file__).parents[2] / "flow_adapters" / "ssh" / "unpack.py").read_text()
-    import subprocess
-    import sys
-
+    script = UNPACK.read_text()
     workspace = tmp_path / "workspace"
     with pipe.open("rb") as stdin:
         run = subprocess.run(
@@ -187,6 +188,14 @@ def test_an_archive_that_is_none(shell, node, tmp_path):
 
     assert isinstance(event, NodeLost)
     assert "the files were not unpacked" in event.reason
+
+
+def test_what_runs_on_the_node_is_for_old_pythons():
+    """The unpacking program uses nothing newer than Python 3.8."""
+    vermin = [str(Path(sys.executable).with_name("vermin")), "--target=3.8-", "--violations"]
+    found = subprocess.run([*vermin, str(UNPACK)], capture_output=True, text=True, check=False)
+
+    assert 0 == found.returncode, found.stdout
 
 
 def test_many_nodes_at_once(shell, sshd, tree, tmp_path):
