@@ -11,7 +11,7 @@ from attrs import evolve
 from flow_adapters.clocks import ManualClock
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import LogChunk, LogPiece
-from flow_core.errors import NotFound
+from flow_core.errors import NotFound, Transient
 from flow_core.services.watcher import Watcher
 
 #: How often one instant may be looked at again because a look changed something.
@@ -27,6 +27,7 @@ class SteppedWatch:
         self._seen: object = None
         self._is_awake = False
         self._watcher: Watcher | None = None
+        self._trouble: str | None = None
 
     def drive(self, watcher: Watcher) -> None:
         """Tick `watcher` from now on: at its deadlines, when `changes` does, and when woken."""
@@ -44,6 +45,10 @@ class SteppedWatch:
         """See `Watch.is_running`."""
         return self._watcher is not None
 
+    def trouble(self) -> str | None:
+        """See `Watch.trouble`."""
+        return self._trouble
+
     def _due(self) -> datetime | None:
         if self._watcher is None:
             return None
@@ -56,10 +61,18 @@ class SteppedWatch:
             before = self._changes()
             self._is_awake = False
             if self._watcher is not None:
-                self._watcher.tick()
+                self._tick(self._watcher)
             self._seen = self._changes()
             if self._seen == before:
                 return
+
+    def _tick(self, watcher: Watcher) -> None:
+        """Tick as the real watcher's process does: a provider that doesn't answer is its trouble, nobody else's."""
+        try:
+            watcher.tick()
+            self._trouble = None
+        except Transient as silence:
+            self._trouble = silence.message
 
 
 class UnpackedCode:

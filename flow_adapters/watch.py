@@ -22,6 +22,7 @@ from flow_core.ports.clock import Clock
 
 LOCK_NAME = "watcher.lock"
 LOG_NAME = "watcher.log"
+TROUBLE_NAME = "watcher.trouble"
 #: How long a watcher may take from its start to its lock, in real time.
 START_PATIENCE = timedelta(seconds=15)
 _TRIES = 3
@@ -56,6 +57,13 @@ class ProcessWatch:
     def is_running(self) -> bool:
         """See `Watch.is_running`."""
         return is_held(self._state_dir / LOCK_NAME)
+
+    def trouble(self) -> str | None:
+        """See `Watch.trouble`."""
+        try:
+            return (self._state_dir / TROUBLE_NAME).read_text("utf-8", "replace").strip() or None
+        except OSError:
+            return None
 
     def ensure(self) -> None:
         """See `Watch.ensure`."""

@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from flow_adapters.clocks import SystemClock
+from flow_adapters.files import write_whole
 from flow_adapters.locks import hold
-from flow_adapters.watch import LOCK_NAME
+from flow_adapters.watch import LOCK_NAME, TROUBLE_NAME
 from flow_core.errors import FlowError
 from flow_core.services.polling import intervals
 from flow_core.services.session import Session
@@ -40,12 +41,14 @@ class WatchLoop:
         self._clock = SystemClock()
         self._journal = open_journal(state_dir)
         self._sessions: dict[str, Session] = {}
+        self._troubles: dict[str, str] = {}
         self._resting: dict[str, datetime] = {}
         self._waits: dict[str, Iterator[float]] = {}
         self._seen: dict[str, int] = {}
 
     def run(self) -> None:
         """Tick until nothing has been live for a while."""
+        self._tell_troubles()
         idle_since = None
         while True:
             names = {record.provider for record in self._journal.live()}
@@ -72,9 +75,13 @@ class WatchLoop:
             session.watcher.tick()
         except FlowError as trouble:
             self._say(f"{name}: {trouble.message}")
+            self._troubles[name] = f"{name}: {trouble.message}"
+            self._tell_troubles()
             self._resting[name] = self._clock.now() + BACK_OFF
             return BACK_OFF.total_seconds() / 10
         self._resting.pop(name, None)
+        if self._troubles.pop(name, None) is not None:
+            self._tell_troubles()
         changes = self._journal.changes()
         if changes != self._seen.get(name):
             self._waits[name] = intervals(min(session.provider.limits.poll_s, LONGEST_REST_S))
@@ -99,6 +106,14 @@ class WatchLoop:
         until = self._clock.now() + timedelta(seconds=seconds)
         while self._clock.now() < until and self._journal.changes() == before:
             self._clock.sleep(min(GLANCE_S, seconds))
+
+    def _tell_troubles(self) -> None:
+        """Leave word for commands of what keeps us from our work."""
+        place = self._state_dir / TROUBLE_NAME
+        if self._troubles:
+            write_whole(place, "; ".join(self._troubles.values()).encode(), mode=0o600)
+        else:
+            place.unlink(missing_ok=True)
 
     def _say(self, text: str) -> None:
         sys.stderr.write(f"{self._clock.now():%Y-%m-%dT%H:%M:%SZ} {text}\n")

@@ -53,6 +53,10 @@ class Unwatched:
         """See `Watch.is_running`."""
         return True
 
+    def trouble(self) -> str | None:
+        """See `Watch.trouble`."""
+        return None
+
 
 def connect(
     *,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from flow_cli.invocation import Invocation
 from flow_cli.log_lines import Sink
@@ -18,8 +18,6 @@ from flow_core.services.tasks import Progress
 _WITH_NODES = frozenset(
     {TaskState.STARTING, TaskState.RUNNING, TaskState.PREEMPTING, TaskState.RELOCATING}
 )
-#: How long to let a provider be after it gave no answer, in real seconds, unless it says.
-_PATIENCE_S = 5.0
 
 
 class LogTail:
@@ -88,7 +86,7 @@ def stay_with(
     with talk.waiting() as wait:
         if bidding:
             wait.tell(bidding)
-        for progress in looks(session, record.token, wait):
+        for progress in session.tasks.follow(record.token):
             view = progress.view
             if not launched and _has_nodes(view):
                 launched = True
@@ -115,22 +113,6 @@ def bidding_words(invocation: Invocation, plan: Plan) -> tuple[str, str]:
     """
     line = bidding_line(plan)
     return (line, line) if invocation.talk.is_terminal else (f"⠋ {line}", "")
-
-
-def looks(session: Session, token: str, wait: Wait) -> Iterator[Progress]:
-    """Follow a task, past the provider's silences too; each is said and waited out."""
-    while True:
-        try:
-            yield from session.tasks.follow(token)
-        except Transient as silence:
-            wait.tell(
-                f"{silence.message}; the task goes on, and so does this",
-                then="looking again",
-                at_once=True,
-            )
-            session.ports.clock.sleep(silence.retry_after_s or _PATIENCE_S)
-        else:
-            return
 
 
 def _has_nodes(view: TaskView) -> bool:

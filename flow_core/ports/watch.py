@@ -19,3 +19,7 @@ class Watch(Protocol):
     def is_running(self) -> bool:
         """Whether a watcher holds its lock now."""
         ...
+
+    def trouble(self) -> str | None:
+        """Return what keeps the watcher from its work just now, in words; None when nothing is known to."""
+        ...

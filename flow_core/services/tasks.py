@@ -25,6 +25,8 @@ from flow_core.services.ports import Ports
 
 #: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
 SUBMIT_PATIENCE_S = 20.0
+#: Real seconds to leave a provider alone that didn't answer, unless it says.
+SILENCE_S = 2.0
 
 
 @frozen(kw_only=True)
@@ -47,6 +49,7 @@ class Tasks:
 
         Raises:
             InvalidRequest: the provider can't serve something in the spec; all problems at once.
+            NotFound: it waits for a task that nobody knows.
             NoCapacity, PriceTooLow: see `placement.choose`.
         """
         provider, defaults = self._ports.provider, self._ports.defaults
@@ -70,6 +73,8 @@ class Tasks:
         if problems:
             raise InvalidRequest(problems)
         options_for(spec, provider)
+        for dependency in spec.after:
+            self._ports.journal.find(dependency.task)
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
         if any(mount.kind is Source.VOLUME for mount in spec.mounts):
             attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)
@@ -178,12 +183,11 @@ class Tasks:
         """
         ports = self._ports
         started = ports.clock.now()
-        token = self.record(name).token
+        view = TaskView(record=self.record(name))
         waits, seen = intervals(ports.provider.limits.poll_s), ""
         while True:
-            view = look(ports, [ports.journal.find(token)])[0]
+            view, reason, rest = self._glance(view)
             elapsed = ports.clock.now() - started
-            reason = self.waits_for(view)
             yield Progress(view=view, waiting=reason, elapsed=elapsed)
             if view.state.is_final and (view.record.released or view.record.spec.keep):
                 return
@@ -194,7 +198,7 @@ class Tasks:
             if what != seen:  # something moves, so more may follow soon
                 waits, seen = intervals(ports.provider.limits.poll_s), what
             left = timeout_s - elapsed.total_seconds() if timeout_s is not None else float("inf")
-            ports.clock.sleep(min(next(waits), max(left, 0.0)))
+            ports.clock.sleep(min(max(next(waits), rest), max(left, 0.0)))
 
     def wait(self, name: str, *, timeout_s: float | None = None) -> TaskView:
         """Return the task's view once it has ended; see `follow`."""
@@ -238,6 +242,27 @@ class Tasks:
             )
             note(ports, record.token, "cancelled")
         return record
+
+    def _glance(self, last: TaskView) -> tuple[TaskView, Waiting | None, float]:
+        """Return a new view, what it waits for, and how many real seconds to rest at least before the next.
+
+        A provider that doesn't answer leaves the last view standing, and is what is waited for.
+        """
+        ports = self._ports
+        record = ports.journal.find(last.record.token)
+        try:
+            view = look(ports, [record])[0]
+            reason = self.waits_for(view)
+        except Transient as silence:
+            now = ports.provider.clock.now()
+            what = f"{silence.message}; the task goes on meanwhile"
+            waits = Waiting(what=what, since=now, then="looking again")
+            return evolve(last, record=record), waits, silence.retry_after_s or SILENCE_S
+        trouble = ports.watch.trouble()
+        if trouble is not None and not view.state.is_final:
+            since = reason.since if reason is not None else record.created_at
+            reason = Waiting(what=f"the watcher can't work: {trouble}", since=since)
+        return view, reason, 0.0
 
     def _placed(self, record: TaskRecord) -> TaskRecord:
         started = self._ports.clock.now()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from flow_core.domain.allocation import Node
-from flow_core.errors import Transient
 from flow_core.services.ports import Ports
 from flow_core.services.remote import Remote
 from flow_core.services.session import Session
-from flow_core.services.tasks import Progress, Tasks
 
 
 @pytest.fixture
@@ -229,35 +225,12 @@ def test_ssh_to_a_task_without_nodes_is_flows_own_failure(flow):
     assert "bidding" in answer.err
 
 
-def test_a_silent_provider_is_waited_out_while_following(flow, pretend_cloud, session):
-    """A provider that gives no answer for a moment ends no submit; that it was silent is said."""
+def test_a_silent_provider_is_waited_out_while_following(flow, pretend_cloud):
+    """A provider that gives no answer for a while ends no submit; that it was silent is said."""
     pretend_cloud.on("python train.py", takes="3h", prints=["done"])
-    silent = Silent(session)
-    answer = flow("submit", "python train.py", "-i", "8xh100", connect=lambda *_: silent)
+    pretend_cloud.fail_next("bids", times=4)
+
+    answer = flow("submit", "python train.py", "-i", "8xh100")
 
     assert (0, "done\n") == (answer.code, answer.out)
-    assert "no answer; the task goes on, and so does this; then looking again" in answer.err
-
-
-class Silent(Session):
-    """A session whose provider, once, gives a follower no answer."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session.ports)
-        self.tasks = SilentOnce(session.ports)
-
-
-class SilentOnce(Tasks):
-    """Follows, but for the third look, which finds nobody."""
-
-    def __init__(self, ports: Ports) -> None:
-        super().__init__(ports)
-        self._looks = 0
-
-    def follow(self, name: str, *, timeout_s: float | None = None) -> Iterator[Progress]:
-        """Look, and look again."""
-        for progress in super().follow(name, timeout_s=timeout_s):
-            self._looks += 1
-            if self._looks == 3:
-                raise Transient("no answer", retry_after_s=2)
-            yield progress
+    assert "gave no answer to 'bids'; the task goes on meanwhile" in answer.err
