@@ -228,7 +228,7 @@ def test_ssh_to_a_task_without_nodes_is_flows_own_failure(flow):
 def test_a_silent_provider_is_waited_out_while_following(flow, pretend_cloud):
     """A provider that gives no answer for a while ends no submit; that it was silent is said."""
     pretend_cloud.on("python train.py", takes="3h", prints=["done"])
-    pretend_cloud.fail_next("bids", times=4)
+    pretend_cloud.fail_next("bids", times=60)
 
     answer = flow("submit", "python train.py", "-i", "8xh100")
 
