@@ -7,6 +7,7 @@ from attrs import evolve
 
 from flow_cli.command import FlowSubgroup, yes_option
 from flow_cli.completing import task_names
+from flow_cli.elsewhere import placed_elsewhere
 from flow_cli.ending import end_tasks
 from flow_cli.following import bidding_words, stay_with
 from flow_cli.invocation import Invocation, pass_invocation
@@ -85,11 +86,12 @@ def list_(invocation: Invocation, everything: bool) -> None:
     views = session.tasks.views(ended=_ALL if everything else RECENT)
     people = people_of(session)
     watch = watched(invocation, session, is_live=any(view.record.is_live for view in views))
+    others = placed_elsewhere(invocation, session)
     if invocation.json:
         instances = [
             {"number": number, **task_json(view)} for number, view in enumerate(views, start=1)
         ]
-        invocation.out.document("instance-list", {"instances": instances, **watch})
+        invocation.out.document("instance-list", {"instances": instances, **watch, **others})
         return
     simulated = session.provider.limits.simulated
     invocation.out.show(

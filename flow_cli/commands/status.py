@@ -6,6 +6,7 @@ import click
 
 from flow_cli.command import FlowCommand
 from flow_cli.completing import task_names
+from flow_cli.elsewhere import placed_elsewhere
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.people import people_of
 from flow_cli.show.instances import owner_of
@@ -68,9 +69,10 @@ def _show_all(invocation: Invocation, session: Session, *, ended: int) -> None:
     views = session.tasks.views(ended=ended)
     costs = session.costs.of([view.record for view in views])
     watch = watched(invocation, session, is_live=any(view.record.is_live for view in views))
+    others = placed_elsewhere(invocation, session)
     if invocation.json:
         tasks = [task_json(view, cost=costs[view.record.token]) for view in views]
-        invocation.out.document("task-list", {"tasks": tasks, **watch})
+        invocation.out.document("task-list", {"tasks": tasks, **watch, **others})
         return
     invocation.out.show(
         task_table(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.allocation import Node
+from flow_core.domain.task import TaskSpec
 from flow_core.services.ports import Ports
 from flow_core.services.remote import Remote
 from flow_core.services.session import Session
@@ -234,3 +236,14 @@ def test_a_silent_provider_is_waited_out_while_following(flow, pretend_cloud):
 
     assert (0, "done\n") == (answer.code, answer.out)
     assert "gave no answer to 'bids'; the task goes on meanwhile" in answer.err
+
+
+def test_a_bid_from_another_machine_is_shown_by_its_name(flow, pretend_cloud):
+    """A live bid that this machine didn't place is told under its user's name, in words and in JSON."""
+    far = connect_in_memory(pretend_cloud)
+    far.tasks.submit(TaskSpec(command="train", name="resnet"))
+
+    listed, document = flow("status"), flow("instance", "list", "--json").document
+
+    assert "also live, but not placed from here: resnet (open, " in listed.err
+    assert ["resnet"] == [each["name"] for each in document["elsewhere"]]
