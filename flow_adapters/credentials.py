@@ -44,10 +44,15 @@ class LocalSecrets:
 
     def find(self, name: str, *, origin: str | None = None) -> str | None:
         """See `Secrets.find`. A variable counts for every origin: whoever set it chose to."""
-        found = self._found(name, origin)
+        found = self._found(name, origin)[0]
         if found:
             hide(found)
         return found
+
+    def where(self, name: str, *, origin: str | None = None) -> str | None:
+        """See `Secrets.where`."""
+        found, place = self._found(name, origin)
+        return place if found else None
 
     def store(self, name: str, value: str, *, origin: str | None = None) -> str:
         """See `Secrets.store`."""
@@ -67,7 +72,8 @@ class LocalSecrets:
         variable = next(iter(self._variables.get(name, ())), f"FLOW_{name.upper()}")
         raise Misconfigured(
             f"this machine's keyring can't keep {name}: {why}",
-            hint=f"set {variable} in the environment, or name a file that only you can read with {FILE_VARIABLE}",
+            hint=f"set {variable} in the environment, or name a file that only you can read: "
+            f"`flow setup --key-file PATH`, or {FILE_VARIABLE}",
         )
 
     def forget(self, name: str, *, origin: str | None = None) -> None:
@@ -85,20 +91,21 @@ class LocalSecrets:
         except keyring.errors.KeyringError:
             return
 
-    def _found(self, name: str, origin: str | None) -> str | None:
+    def _found(self, name: str, origin: str | None) -> tuple[str | None, str]:
+        """Return the secret and where it is, in words."""
         for variable in self._variables.get(name, ()):
             if self._environ.get(variable, "").strip():
-                return self._environ[variable].strip()
+                return self._environ[variable].strip(), f"environment {variable}"
         if self._file is not None:
-            return _read(self._file).get(_entry(name, origin))
+            return _read(self._file).get(_entry(name, origin)), f"the file {self._file}"
         keyring = _keyring()
         if keyring is None:
-            return None
+            return None, ""
         try:
             found: str | None = keyring.get_password(_SERVICE, _entry(name, origin))
         except keyring.errors.KeyringError:
-            return None
-        return found
+            return None, ""
+        return found, f"the keyring ({keyring.get_keyring().name})"
 
 
 def _keyring() -> Any:

@@ -25,6 +25,7 @@ from flow_core.services.ports import Defaults, Ports
 from flow_core.services.session import Session
 
 if TYPE_CHECKING:
+    from flow_adapters.credentials import LocalSecrets
     from flow_core.domain.settings import Settings
 
 
@@ -76,8 +77,6 @@ def connect(
     Raises:
         Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
     """
-    from flow_adapters import discovery
-    from flow_adapters.credentials import LocalSecrets
     from flow_adapters.packing import TarCodeStore
 
     surroundings = dict(os.environ if environ is None else environ)
@@ -92,15 +91,9 @@ def connect(
         )
     clock = SystemClock()
     folder = places.made(state_dir or places.state_dir(surroundings))
-    context = ProviderContext(
-        state_dir=str(folder),
-        clock=clock,
-        options=_options(settings, name),
-        secrets=LocalSecrets(surroundings, variables=_secret_variables()),
-    )
     return Session(
         Ports(
-            provider=discovery.load(name)(context),
+            provider=open_provider(name, settings=settings, environ=surroundings, folder=folder),
             journal=journal or open_journal(folder),
             clock=clock,
             code=TarCodeStore(folder / "code"),
@@ -111,6 +104,39 @@ def connect(
             defaults=_defaults(settings),
         )
     )
+
+
+def open_provider(
+    name: str,
+    *,
+    settings: Settings,
+    environ: Mapping[str, str],
+    folder: Path,
+    answers: Mapping[str, object] | None = None,
+) -> Provider:
+    """Return a provider by name; `answers` are settings by their full names that outrank those in force.
+
+    Raises:
+        Misconfigured: there is none of that name, it can't be loaded, or a setting of its own is wrong.
+    """
+    from flow_adapters import discovery
+
+    context = ProviderContext(
+        state_dir=str(folder),
+        clock=SystemClock(),
+        options={**_options(settings, name), **(answers or {})},
+        secrets=local_secrets(settings, environ),
+    )
+    return discovery.load(name)(context)
+
+
+def local_secrets(settings: Settings, environ: Mapping[str, str]) -> LocalSecrets:
+    """Return where this machine keeps secrets: the environment, then the keyring or the file that settings name."""
+    from flow_adapters.credentials import LocalSecrets
+
+    named = settings.text("secrets_file")
+    file = Path(named).expanduser() if named else None
+    return LocalSecrets(environ, variables=_secret_variables(), file=file)
 
 
 def connect_in_memory(
@@ -174,13 +200,17 @@ def _watch(folder: Path, clock: SystemClock, environ: Mapping[str, str], *, watc
 
 
 def _options(settings: Settings, provider: str) -> dict[str, object]:
-    """Return what a provider may know: its own section by short names, and what is no provider's."""
+    """Return what a provider may know: what is no provider's, and its own section by short and by full names.
+
+    Where both have a name, such as `ssh_key`, the short one is what is no provider's.
+    """
     general = {
         key: entry.value
         for key, entry in settings.entries.items()
         if "." not in key and entry.value is not None and not entry.setting.secret
     }
-    return {**general, **settings.section(provider)}
+    own = settings.section(provider)
+    return {**own, **general, **{f"{provider}.{key}": value for key, value in own.items()}}
 
 
 def _secret_variables() -> dict[str, tuple[str, ...]]:

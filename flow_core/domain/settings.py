@@ -97,6 +97,10 @@ SETTINGS: dict[str, Setting] = {
             name="api_key", kind=Kind.TEXT, private=_TRUST, secret=True, variables=("MITHRIL_API_KEY",),
             doc="The provider's key; from the environment or the keyring, never from a file of settings.",
         ),
+        Setting(
+            name="secrets_file", kind=Kind.TEXT, private=_TRUST,
+            doc="A file that keeps keys where there is no keyring; only you may be able to read it.",
+        ),
         Setting(name="ssh_key", kind=Kind.TEXT, private=_TRUST, doc="Path of the private key that opens the nodes."),
         Setting(
             name="mock.rate", kind=Kind.NUMBER, default=60.0, private="it is about this machine",

@@ -12,6 +12,10 @@ class Secrets(Protocol):
         """Return the secret, environment first, or None. One stored for another `origin` is not returned."""
         ...
 
+    def where(self, name: str, *, origin: str | None = None) -> str | None:
+        """Return where `find` would find the secret, in words; None where it wouldn't."""
+        ...
+
     def store(self, name: str, value: str, *, origin: str | None = None) -> str:
         """Keep a secret and return where, in words.
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 NAME = "mithril"
 #: Source: contract section 1.
 API_URL = "https://api.mithril.ai"
-KEY_NAME = "MITHRIL_API_KEY"
+KEY_NAME = "api_key"
 #: How long a bid whose answer was not heard may be missing from complete listings before it counts as never made.
 LISTING_LAG_S = 60.0
 #: How many requests are under way at once where several are needed, such as one a market.
@@ -48,7 +48,7 @@ def connect(context: ProviderContext) -> Provider:
 
     Settings are `api_url`, `project` (id or name), `ssh_key` (the private key's path), `mithril.ssh_key` (names or ids
     of keys at Mithril, separated by commas), `mithril.image_version` and `mithril.listing_lag_s`. The key is `api_key`
-    among the options, or the secret MITHRIL_API_KEY kept for the API's origin.
+    among the options, or the secret of that name kept for the API's origin.
     """
     url = api_address(_text(context, "api_url") or API_URL)
     state = Path(context.state_dir) / NAME
@@ -134,7 +134,7 @@ def open_provider(
 def _shell(state: Path, private: str | None) -> RemoteShell:
     from flow_adapters.ssh import SshShell
 
-    return SshShell(state_dir=state, keys=[Path(private)] if private else ())
+    return SshShell(state_dir=state, keys=[Path(private).expanduser()] if private else ())
 
 
 def _key(context: ProviderContext, origin: str) -> str | None:

@@ -29,7 +29,7 @@ class Kept:
 
     def find(self, name, *, origin=None):
         """The key, for its own origin."""
-        return KEY if (name, origin) == ("MITHRIL_API_KEY", self.origin) else None
+        return KEY if (name, origin) == ("api_key", self.origin) else None
 
     def store(self, name, value, *, origin=None):
         """Not used."""
