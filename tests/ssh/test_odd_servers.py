@@ -21,8 +21,9 @@ async def misbehave(process: asyncssh.SSHServerProcess[bytes]) -> None:
     wish = (process.command or "").rstrip("'").split()[-1]
     if wish == "drop":
         process.stdout.write(b"x" * 1000)
-        await process.stdout.drain()
-        process.channel.get_extra_info("connection").abort()
+        await process.stdin.read()  # its end says that the other side listens by now
+        connection = process.channel.get_extra_info("connection")
+        connection.disconnect(asyncssh.DISC_BY_APPLICATION, "tired")
     elif wish == "hush":
         process.stdout.write(b"bye")
         process.close()
