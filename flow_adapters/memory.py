@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import evolve
 
@@ -16,6 +16,8 @@ from flow_core.services.watcher import Watcher
 
 #: How often one instant may be looked at again because a look changed something.
 _SETTLING_LOOKS = 20
+#: How long a provider that did not answer is left alone, as the watcher's process does.
+_BACK_OFF = timedelta(seconds=10)
 
 
 class SteppedWatch:
@@ -28,6 +30,7 @@ class SteppedWatch:
         self._is_awake = False
         self._watcher: Watcher | None = None
         self._trouble: str | None = None
+        self._again_at: datetime | None = None
 
     def drive(self, watcher: Watcher) -> None:
         """Tick `watcher` from now on: at its deadlines, when `changes` does, and when woken."""
@@ -54,7 +57,7 @@ class SteppedWatch:
             return None
         if self._is_awake or self._changes() != self._seen:
             return self._clock.now()
-        return self._watcher.next_due()
+        return min(filter(None, (self._watcher.next_due(), self._again_at)), default=None)
 
     def _step(self) -> None:
         for _ in range(_SETTLING_LOOKS):
@@ -70,9 +73,9 @@ class SteppedWatch:
         """Tick as the real watcher's process does: a provider that doesn't answer is its trouble, nobody else's."""
         try:
             watcher.tick()
-            self._trouble = None
+            self._trouble, self._again_at = None, None
         except Transient as silence:
-            self._trouble = silence.message
+            self._trouble, self._again_at = silence.message, self._clock.now() + _BACK_OFF
 
 
 class UnpackedCode:

@@ -156,5 +156,5 @@ def kinds() -> dict[str, type[FlowError]]:
     while pending:
         kind = pending.pop()
         found[kind.kind] = kind
-        pending.extend(kind.__subclasses__())
+        pending += [each for each in kind.__subclasses__() if each.__module__ == __name__]
     return dict(sorted(found.items()))

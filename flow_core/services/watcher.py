@@ -42,6 +42,9 @@ _WORDS = {
     BidState.TERMINATED: "the bid has ended",
 }
 
+#: How soon to look again, in the provider's time, at a task whose bid is not to be seen yet.
+UNSETTLED = timedelta(seconds=10)
+
 
 class Watcher:
     """Drives every live task of one provider."""
@@ -88,6 +91,7 @@ class Watcher:
         if record.step is Step.HELD:
             record = self._release_held(record)
         if record.step is Step.INTENDED:
+            self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
             place(self._ports, record.token)
 
     def _release_held(self, record: TaskRecord) -> TaskRecord:
@@ -134,6 +138,7 @@ class Watcher:
     def _drive(self, view: TaskView, cost: Cost) -> None:
         record = view.record
         if record.bid_id is not None and view.bid is None and not self._is_forgotten(record):
+            self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
             return
         seen = Seen(
             record=record,
