@@ -109,20 +109,23 @@ def connect(
 def open_provider(
     name: str,
     *,
-    settings: Settings,
     environ: Mapping[str, str],
-    folder: Path,
     answers: Mapping[str, object] | None = None,
+    settings: Settings | None = None,
+    folder: Path | None = None,
 ) -> Provider:
     """Return a provider by name; `answers` are settings by their full names that outrank those in force.
+
+    `settings` and the state's `folder` are those of `environ` unless given.
 
     Raises:
         Misconfigured: there is none of that name, it can't be loaded, or a setting of its own is wrong.
     """
     from flow_adapters import discovery
 
+    settings = settings or load_settings(environ=environ)
     context = ProviderContext(
-        state_dir=str(folder),
+        state_dir=str(folder or places.made(places.state_dir(environ))),
         clock=SystemClock(),
         options={**_options(settings, name), **(answers or {})},
         secrets=local_secrets(settings, environ),

@@ -49,6 +49,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "Settings": {
+        "setup": (
+            "flow_cli.commands.setup:setup",
+            "Choose a provider and tell it what it needs; --check says how it stands.",
+        ),
         "config": (
             "flow_cli.commands.config:config",
             "Show settings with where each comes from, or set one.",

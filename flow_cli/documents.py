@@ -12,6 +12,7 @@ DOCUMENTS: dict[str, str] = {
     "price-list": "What is on offer, cheapest GPU first.",
     "log": "One piece of a node's log; as many documents as there are pieces, a line each.",
     "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
+    "setup": "What a provider was told, where each answer came from, and whether it works.",
     "settings": "Settings with where each value comes from, or the one that was set.",
     "provider-list": "Providers, what roles each plays, and what is wrong with those that can't be loaded.",
     "completion": "A shell's completion script.",

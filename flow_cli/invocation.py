@@ -11,19 +11,23 @@ import click
 
 if TYPE_CHECKING:
     from flow_cli.streams import Out, Talk
+    from flow_core.ports.provider import Provider
     from flow_core.services.session import Session
 
 #: provider by name (None: as configured), environment -> a session.
 Connect = Callable[[str | None, Mapping[str, str]], "Session"]
+#: provider by name, environment, answers that outrank settings -> the provider alone.
+Open = Callable[[str, Mapping[str, str], Mapping[str, object]], "Provider"]
 
 
 class Invocation:
-    """What the commands share. `connect`, `environ`, `terminal` and `width` are given by tests."""
+    """What the commands share. `connect`, `open_provider`, `environ`, `terminal` and `width` are given by tests."""
 
     def __init__(
         self,
         *,
         connect: Connect | None = None,
+        open_provider: Open | None = None,
         environ: Mapping[str, str] | None = None,
         terminal: bool | None = None,
         width: int | None = None,
@@ -40,6 +44,7 @@ class Invocation:
         #: What an error document says besides the error, such as the task that it is about.
         self.subject: dict[str, object] = {}
         self._connect = connect or _connect
+        self._open = open_provider or _open
         self._terminal = (
             False if terminal is None and self.environ.get("TERM") == "dumb" else terminal
         )
@@ -55,6 +60,10 @@ class Invocation:
     def session_with(self, provider: str) -> Session:
         """Return a session with a provider by name, whichever was chosen."""
         return self._connect(provider, self.environ)
+
+    def provider_with(self, name: str, answers: Mapping[str, object]) -> Provider:
+        """Return a provider by name as it would be with `answers`, without a session."""
+        return self._open(name, self.environ, answers)
 
     @property
     def debug(self) -> bool:
@@ -84,6 +93,12 @@ def _connect(provider: str | None, environ: Mapping[str, str]) -> Session:
     from flow_adapters.wiring import connect
 
     return connect(provider=provider, environ=environ)
+
+
+def _open(name: str, environ: Mapping[str, str], answers: Mapping[str, object]) -> Provider:
+    from flow_adapters.wiring import open_provider
+
+    return open_provider(name, environ=environ, answers=answers)
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

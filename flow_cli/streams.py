@@ -127,13 +127,28 @@ class Talk(Stream):
         finally:
             wait.end()
 
+    @property
+    def can_ask(self) -> bool:
+        """Whether there is a person to answer."""
+        return self.is_terminal and (self._terminal is not None or sys.stdin.isatty())
+
+    def prompt(self, question: str) -> str:
+        """Return what the person types after `question`; raise `click.Abort` where nothing more can come."""
+        self._write(clean(question, lines=True) + " ")
+        answer = sys.stdin.readline()
+        if not answer:
+            from click import Abort
+
+            raise Abort
+        return answer.strip()
+
     def ask(self, question: str, *, unasked: str) -> bool:
         """Return whether the person agrees; without a terminal to ask on, raise with `unasked` as the reason.
 
         Raises:
             InvalidRequest: there is nobody to ask.
         """
-        if not (self.is_terminal and (self._terminal is not None or sys.stdin.isatty())):
+        if not self.can_ask:
             raise InvalidRequest({"yes": unasked}, hint="add --yes to go ahead without being asked")
         self._write(clean(question, lines=True) + " [y/N] ")
         return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -23,6 +23,7 @@ from flow_core.ports.market import Market
 from flow_core.ports.projects import Projects
 from flow_core.ports.reservations import Reservations
 from flow_core.ports.secrets import Secrets
+from flow_core.ports.setup import Setup
 from flow_core.ports.shell import RemoteShell
 from flow_core.ports.usage import UsageHistory
 from flow_core.ports.volumes import Volumes
@@ -73,6 +74,7 @@ class Provider:
     keys: Keys | None = None
     images: Images | None = None
     reservations: Reservations | None = None
+    setup: Setup | None = None
 
     def need_volumes(self) -> Volumes:
         """Return the volumes role.

@@ -23,6 +23,7 @@ from flow_providers.mithril.market import SCRIPT_CHARS, MithrilMarket
 from flow_providers.mithril.offers import Offers
 from flow_providers.mithril.reservations import MithrilReservations
 from flow_providers.mithril.server_time import ServerClock
+from flow_providers.mithril.setup import API_KEY, MithrilSetup
 from flow_providers.mithril.usage import MithrilUsage
 from flow_providers.mithril.volumes import MithrilVolumes
 
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 NAME = "mithril"
 #: Source: contract section 1.
 API_URL = "https://api.mithril.ai"
-KEY_NAME = "api_key"
 #: How long a bid whose answer was not heard may be missing from complete listings before it counts as never made.
 LISTING_LAG_S = 60.0
 #: How many requests are under way at once where several are needed, such as one a market.
@@ -100,6 +100,7 @@ def open_provider(
     offers = Offers(client, server)
     bids = Bids(client, offers.shape, local=clock)
     volumes = MithrilVolumes(client, regions=offers.regions)
+    account, projects = MithrilAccount(client), MithrilProjects(client)
     keys = MithrilKeys(client, chosen=[each for each in ssh_keys if each], local=local_keys)
     return Provider(
         name=NAME,
@@ -121,13 +122,16 @@ def open_provider(
             image_note=_IMAGE_NOTE,
         ),
         volumes=volumes,
-        account=MithrilAccount(client),
+        account=account,
         usage=MithrilUsage(client, bids=bids),
         catalog=MithrilCatalog(client, offers=offers),
-        projects=MithrilProjects(client),
+        projects=projects,
         keys=keys,
         images=MithrilImages(client),
         reservations=MithrilReservations(client, offers=offers, keys=keys.for_bid),
+        setup=MithrilSetup(
+            origin=origin_of(url), account=account, projects=projects, keys=keys, project=project
+        ),
     )
 
 
@@ -141,7 +145,7 @@ def _key(context: ProviderContext, origin: str) -> str | None:
     told = _text(context, "api_key")
     if told is not None or context.secrets is None:
         return told
-    return context.secrets.find(KEY_NAME, origin=origin)
+    return context.secrets.find(API_KEY, origin=origin)
 
 
 def api_address(text: str) -> str:
