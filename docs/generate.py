@@ -22,6 +22,7 @@ def pages() -> dict[str, str]:
         "errors.md": errors_page(),
         **reference.pages(),
         **_schema(),
+        **_simulator(),
     }
 
 
@@ -79,6 +80,12 @@ def _schema() -> dict[str, str]:
     from flow_core.domain.task_schema import task_schema
 
     return {"task.schema.json": json.dumps(task_schema(), indent=2, ensure_ascii=False) + "\n"}
+
+
+def _simulator() -> dict[str, str]:
+    from flow_providers.mock.http.document import document
+
+    return {"simulator-api.json": json.dumps(document(), indent=1) + "\n"}
 
 
 def _is_ours(base: type) -> bool:

@@ -227,6 +227,61 @@ def reset(context: click.Context, yes: bool, as_json: bool) -> None:
     )
 
 
+@mock.command()
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.001, 1_000_000),
+    default=60.0,
+    show_default=True,
+    help="Simulated seconds in a real one.",
+)
+@click.option(
+    "--seed", type=int, help="What ids, keys and prices are drawn from, when the world begins."
+)
+@click.option("--state-dir", type=click.Path(file_okay=False), help="Where the world is kept.")
+@click.option(
+    "--mood",
+    type=click.Choice(["quiet", "calm", "stormy"]),
+    default="calm",
+    show_default=True,
+    help="How other bidders behave.",
+)
+@click.option(
+    "--control",
+    is_flag=True,
+    help="Serve the control API below /_sim/ too, with a token of its own.",
+)
+@_as_json
+@click.pass_context
+def serve(
+    context: click.Context,
+    port: int,
+    rate: float,
+    seed: int | None,
+    state_dir: str | None,
+    mood: str,
+    control: bool,
+    as_json: bool,
+) -> None:
+    """Serve Mithril's REST API over a pretend cloud of its own, on loopback, until interrupted.
+
+    The world is kept between runs: stop the server, start it again, and every bid is where it was.
+    """
+    from flow_providers.mock.serve_command import serve_until_interrupted
+
+    serve_until_interrupted(
+        environ=context.obj.environ, port=port, rate=rate, seed=seed, state_dir=state_dir, mood=mood,
+        with_control=control, say=lambda said, *lines: _say(context, as_json, said, *lines),
+    )  # fmt: skip
+
+
 def _control(context: click.Context) -> Control:
     """Return the control of the pretend cloud of this call's session, whatever provider is configured."""
     from flow_core.errors import Unsupported

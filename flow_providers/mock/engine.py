@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from attrs import evolve
@@ -102,6 +102,11 @@ class Engine:
     def catch_up(self) -> None:
         """Let everything happen that is due by now."""
         self.look(None, lambda _, __: None)
+
+    def skip(self, by: timedelta) -> None:
+        """Let `by` of the world's time pass at once, where that time is its own, and what is due happen."""
+        self.change(None, lambda world, _: self._pace.skip(world, by))
+        self.catch_up()
 
     def next_event_at(self) -> datetime | None:
         """Return when something next happens by itself, in the market or on a node; None when nothing is planned."""

@@ -43,6 +43,10 @@ class Pace(Protocol):
         """Start, stop or mend the passing of time, as what is live asks for."""
         ...
 
+    def skip(self, world: World, by: timedelta) -> None:
+        """Let `by` of the world's time pass at once, where time is the world's own."""
+        ...
+
 
 class HeldPace:
     """The time of a clock that someone holds; nothing about it is kept in the world."""
@@ -60,6 +64,9 @@ class HeldPace:
 
     def settle(self, world: World) -> None:
         """Do nothing: see `Pace.settle`."""
+
+    def skip(self, world: World, by: timedelta) -> None:
+        """Do nothing: whoever holds the clock moves it."""
 
 
 class AnchoredPace:
@@ -107,6 +114,12 @@ class AnchoredPace:
             self._anchor(world, now, real)
         else:
             world.metas.put(evolve(meta, seen_real=real))
+
+    def skip(self, world: World, by: timedelta) -> None:
+        """See `Pace.skip`."""
+        self._anchor(
+            world, self.now(world.meta) + by, self._real.now(), is_running=self._is_live(world)
+        )
 
     def _is_live(self, world: World) -> bool:
         return self._always or world.bids.count() > 0

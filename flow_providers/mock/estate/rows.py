@@ -232,7 +232,7 @@ class LateRow(Row):
     method: str
     path: str
     body: str
-    digest: str
+    authorization: str
 
 
 KINDS: dict[str, type[Row]] = {
