@@ -193,7 +193,9 @@ class Tasks:
                 return
             what = reason.what if reason else f"it is {view.state}"
             if timeout_s is not None and elapsed.total_seconds() >= timeout_s:
-                raise WaitTimedOut(f"{view.record.name!r} had not ended after {timeout_s:g} s: {what}")
+                raise WaitTimedOut(
+                    f"{view.record.name!r} had not ended after {timeout_s:g} s: {what}"
+                )
             ports.watch.ensure()
             if what != seen:  # something moves, so more may follow soon
                 waits, seen = intervals(ports.provider.limits.poll_s), what
