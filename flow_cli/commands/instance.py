@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 from attrs import evolve
 
+from flow_cli.amended import amended
 from flow_cli.command import FlowSubgroup, yes_option
 from flow_cli.completing import task_names
 from flow_cli.elsewhere import placed_elsewhere
@@ -17,6 +18,7 @@ from flow_cli.show.plans import instance_panel
 from flow_cli.show.tasks import end_line, task_json
 from flow_cli.task_options import SPELLED, confirm_choice, describes_task, raw_task
 from flow_cli.watching import watched
+from flow_core.domain.money import Price
 from flow_core.domain.names import readable_name
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
@@ -33,7 +35,7 @@ _ALL = 1 << 31
 
 @click.group(cls=FlowSubgroup)
 def instance() -> None:
-    """Hold machines without a command: create, list, delete.
+    """Hold machines without a command: create, list, delete, change what is bid.
 
     An instance is a task that runs `sleep infinity` and is kept: `flow status`, `flow ssh` and `flow cancel` know it by
     its name too.
@@ -110,6 +112,31 @@ def delete(invocation: Invocation, names: tuple[str, ...], yes: bool) -> None:
     end_tasks(
         invocation, session, records, asks_for=[each for each in records if each.is_live], yes=yes
     )
+
+
+@instance.command()
+@click.argument("name", shell_complete=task_names)
+@click.argument("price")
+@pass_invocation
+def limit(invocation: Invocation, name: str, price: str) -> None:
+    """Bid at most PRICE dollars per instance and hour for NAME from now on, higher or lower than before."""
+    amended(invocation, name, lambda bids: bids.limit(name, Price.parse(price, field="PRICE")))
+
+
+@instance.command()
+@click.argument("name", shell_complete=task_names)
+@pass_invocation
+def pause(invocation: Invocation, name: str) -> None:
+    """Give NAME's machines back and keep their boot disks; it costs nothing until it is resumed."""
+    amended(invocation, name, lambda bids: bids.pause(name))
+
+
+@instance.command()
+@click.argument("name", shell_complete=task_names)
+@pass_invocation
+def resume(invocation: Invocation, name: str) -> None:
+    """Have a paused NAME bid again; its command starts anew once machines are granted."""
+    amended(invocation, name, lambda bids: bids.resume(name))
 
 
 def _leave(invocation: Invocation, record: TaskRecord) -> int:

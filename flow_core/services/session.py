@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from flow_core.ports.provider import Provider
+from flow_core.services.amending import Amending
 from flow_core.services.costs import Costs
 from flow_core.services.ports import Defaults, Ports
 from flow_core.services.remote import Remote
@@ -33,6 +34,11 @@ class Session:
     def tasks(self) -> Tasks:
         """Submit, look, wait, cancel."""
         return Tasks(self.ports)
+
+    @cached_property
+    def amending(self) -> Amending:
+        """Change a live bid."""
+        return Amending(self.ports)
 
     @cached_property
     def remote(self) -> Remote:

@@ -203,7 +203,8 @@ class Watcher:
             withdraw_doubles(
                 self._ports, record, self._ports.provider.market.bids(name=record.wire_name)
             )
-        if action.state is BidState.OPEN and record.began_at is not None:
+        is_resumed = record.bid_state is BidState.PAUSED
+        if action.state is BidState.OPEN and record.began_at is not None and not is_resumed:
             changes["preemptions"] = record.preemptions + 1
         self._ports.journal.update(record.token, **changes)
         note(self._ports, record.token, _WORDS[action.state])

@@ -27,7 +27,8 @@ def test_a_key_is_whoever_it_belongs_to(desk, mithril):
 def test_projects_are_chosen_by_name(desk, mithril):
     """Names are offered, ids where a name is shared."""
     one, *_ = body("projects")
-    desk.on("GET /v2/projects", [one, {**one, "fid": "proj_2"}, {**one, "fid": "proj_3", "name": "serving"}])  # fmt: skip
+    namesake, other = {**one, "fid": "proj_2"}, {**one, "fid": "proj_3", "name": "serving"}
+    desk.on("GET /v2/projects", [one, namesake, other])
 
     assert [
         ("proj_2", "research (proj_2)"),
