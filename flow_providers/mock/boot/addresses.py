@@ -1,0 +1,61 @@
+"""Loopback addresses for nodes: each its own, port 22 where that may be had.
+
+Linux answers on all of 127.0.0.0/8; elsewhere every node is at 127.0.0.1, on a port of its own.
+"""
+
+from __future__ import annotations
+
+import errno
+import random
+import socket
+from collections.abc import Collection
+
+from flow_core.domain.allocation import Address
+
+_SSH = 22
+_TRIES = 64
+_TAKEN = (errno.EADDRINUSE, errno.EACCES, errno.EPERM)
+USER = "ubuntu"
+
+
+def bound(
+    node_id: str, *, before: Address | None, taken: Collection[str], port: int = _SSH
+) -> tuple[socket.socket, Address]:
+    """Return a socket that holds an address for the node but doesn't listen, and the address.
+
+    `before` is the one it had, kept where possible; `taken` are hosts that other nodes have.
+    """
+    if before is not None:
+        held = _bound(before.host, before.port)
+        if held is not None:
+            return held, before
+    host = _host(node_id, taken)
+    for wanted in (port, 0):
+        held = _bound(host, wanted)
+        if held is not None:
+            return held, Address(host, held.getsockname()[1], USER)
+    raise OSError(errno.EADDRNOTAVAIL, f"no port is free at {host}")
+
+
+def _host(node_id: str, taken: Collection[str]) -> str:
+    # The same node gets the same address on the same machine, if nobody else has it.
+    chance = random.Random(node_id)
+    for _ in range(_TRIES):
+        host = f"127.{chance.randint(64, 127)}.{chance.randint(0, 255)}.{chance.randint(1, 254)}"
+        if host not in taken and (held := _bound(host, 0)) is not None:
+            held.close()
+            return host
+    return "127.0.0.1"
+
+
+def _bound(host: str, port: int) -> socket.socket | None:
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        held.bind((host, port))
+    except OSError as exc:
+        held.close()
+        if exc.errno in (*_TAKEN, errno.EADDRNOTAVAIL):
+            return None
+        raise
+    return held
