@@ -305,7 +305,9 @@ def test_a_gloo_job_forms_its_group(host, tmp_path):
         "dist.init_process_group('gloo')\n"
         "total = torch.tensor([float(dist.get_rank())])\n"
         "dist.all_reduce(total)\n"
-        "print(dist.get_world_size(), int(total.item()))\n"
+        "print(dist.get_world_size(), int(total.item()), flush=True)\n"
+        "dist.barrier()\n"
+        "dist.destroy_process_group()\n"
     )
     for rank in range(4):
         host.boot(f"n{rank}", f"python {program}", rank=rank, num_nodes=4)
@@ -327,7 +329,9 @@ def test_torchrun_needs_no_editing(host, tmp_path):
         "import torch.distributed as dist\n"
         "dist.init_process_group('gloo')\n"
         "dist.barrier()\n"
-        "print('world', dist.get_world_size())\n"
+        "print('world', dist.get_world_size(), flush=True)\n"
+        "dist.barrier()\n"
+        "dist.destroy_process_group()\n"
     )
     for rank in range(2):
         host.boot(f"n{rank}", f"torchrun --nproc_per_node=2 {program}", rank=rank, num_nodes=2)
