@@ -34,6 +34,10 @@ class DoorTransport(httpx.BaseTransport):
         )
         if response.is_dropped:
             raise httpx.RemoteProtocolError("the server disconnected without sending a response")
+        # As a stream, for the client to read: it then knows how long the reply took.
         return httpx.Response(
-            response.status, headers=list(response.headers), content=response.body, request=request
+            response.status,
+            headers=[*response.headers, ("content-length", str(len(response.body)))],
+            stream=httpx.ByteStream(response.body),
+            request=request,
         )
