@@ -39,6 +39,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.instance:instance",
             "Hold machines without a command: create, list, delete.",
         ),
+        "reconcile": (
+            "flow_cli.commands.reconcile:reconcile",
+            "List bids that this machine didn't place; adopt or withdraw those you name.",
+        ),
         "volume": (
             "flow_cli.commands.volume:volume",
             "Storage that outlives tasks: create, list, delete.",
@@ -52,6 +56,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "setup": (
             "flow_cli.commands.setup:setup",
             "Choose a provider and tell it what it needs; --check says how it stands.",
+        ),
+        "doctor": (
+            "flow_cli.commands.doctor:doctor",
+            "Check all that Flow relies on, and what costs money unseen.",
         ),
         "config": (
             "flow_cli.commands.config:config",

@@ -13,6 +13,8 @@ DOCUMENTS: dict[str, str] = {
     "log": "One piece of a node's log; as many documents as there are pieces, a line each.",
     "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
     "setup": "What a provider was told, where each answer came from, and whether it works.",
+    "doctor": "What `flow doctor` checked, what it found, and what to do.",
+    "stray-list": "Live bids that this machine's journal doesn't know, or those adopted or withdrawn.",
     "settings": "Settings with where each value comes from, or the one that was set.",
     "provider-list": "Providers, what roles each plays, and what is wrong with those that can't be loaded.",
     "completion": "A shell's completion script.",

@@ -11,6 +11,7 @@ import click
 
 if TYPE_CHECKING:
     from flow_cli.streams import Out, Talk
+    from flow_core.ports.machine import Machine
     from flow_core.ports.provider import Provider
     from flow_core.services.session import Session
 
@@ -21,13 +22,14 @@ Open = Callable[[str, Mapping[str, str], Mapping[str, object]], "Provider"]
 
 
 class Invocation:
-    """What the commands share. `connect`, `open_provider`, `environ`, `terminal` and `width` are given by tests."""
+    """What the commands share. All that can be given is given by tests."""
 
     def __init__(
         self,
         *,
         connect: Connect | None = None,
         open_provider: Open | None = None,
+        machine: Machine | None = None,
         environ: Mapping[str, str] | None = None,
         terminal: bool | None = None,
         width: int | None = None,
@@ -45,6 +47,7 @@ class Invocation:
         self.subject: dict[str, object] = {}
         self._connect = connect or _connect
         self._open = open_provider or _open
+        self._machine = machine
         self._terminal = (
             False if terminal is None and self.environ.get("TERM") == "dumb" else terminal
         )
@@ -64,6 +67,14 @@ class Invocation:
     def provider_with(self, name: str, answers: Mapping[str, object]) -> Provider:
         """Return a provider by name as it would be with `answers`, without a session."""
         return self._open(name, self.environ, answers)
+
+    def machine(self, ssh_key: str | None) -> Machine:
+        """Return this machine as it can be looked at; `ssh_key` is the private key that the settings name."""
+        if self._machine is not None:
+            return self._machine
+        from flow_adapters.machine import LocalMachine
+
+        return LocalMachine(self.environ, ssh_key=ssh_key)
 
     @property
     def debug(self) -> bool:

@@ -105,7 +105,10 @@ class BidRequest:
 
 @frozen(kw_only=True)
 class Bid:
-    """A bid as its provider records it. `name` is the wire name."""
+    """A bid as its provider records it. `name` is the wire name.
+
+    `script` is what its nodes start with, where it was read by itself and the provider tells; lists leave it out.
+    """
 
     id: str
     name: str
@@ -119,6 +122,7 @@ class Bid:
     owner: str | None = None
     type_id: str = ""
     detail: str = field(default="")
+    script: str = field(default="", eq=False, repr=False)
 
     @property
     def is_live(self) -> bool:

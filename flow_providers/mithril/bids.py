@@ -54,7 +54,8 @@ class Bids:
         Raises:
             NotFound: there is none.
         """
-        bid = self.noted(self._client.read("look up bid", wire.Bid, _path(bid_id)))
+        told = self._client.read("look up bid", wire.WholeBid, _path(bid_id))
+        bid = evolve(self.noted(told), script=told.launch_specification.startup_script)
         if bid.state is not BidState.ALLOCATED:
             return bid
         try:

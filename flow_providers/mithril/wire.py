@@ -113,6 +113,20 @@ class Bid:
 
 
 @frozen(kw_only=True)
+class LaunchSpecification:
+    """What an order's instances start with, as far as it is read back."""
+
+    startup_script: str = ""
+
+
+@frozen(kw_only=True)
+class WholeBid(Bid):
+    """A bid with its startup script, as GET /v2/spot/bids/{fid} tells it."""
+
+    launch_specification: LaunchSpecification = field(factory=LaunchSpecification)
+
+
+@frozen(kw_only=True)
 class Instance:
     """One of GET /v2/instances."""
 

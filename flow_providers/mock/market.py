@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+from attrs import evolve
+
 from flow_core.domain.bid import Bid, BidRequest, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
@@ -80,7 +82,8 @@ class PretendMarket:
             row = world.bids.get(bid_id)
             if row is None:
                 raise NotFound(f"no bid has the id {bid_id!r}")
-            return _bid(world, row)
+            launch = world.launches.get(row.id)
+            return evolve(_bid(world, row), script=launch.script if launch is not None else "")
 
         return self.engine.look("bid", read)
 

@@ -65,7 +65,8 @@ class FarAccount:
 
     def me(self) -> Person:
         self.far.admit(self.answers)
-        return Person(id="you", name="Ada")
+        assert self.far.pretend.account is not None
+        return Person(id=self.far.pretend.account.me().id, name="Ada")
 
     def people(self) -> Sequence[Person]:
         return [self.me()]
