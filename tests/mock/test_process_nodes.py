@@ -338,7 +338,7 @@ def test_torchrun_needs_no_editing(host, tmp_path):
     deliver_to_all(host, count=2, port=free_port())
     for rank in range(2):
         report = host.ended(f"n{rank}")
-        assert (0, 2) == (report.exit_code, host.said(f"n{rank}").count(b"world 4\n"))
+        assert (0, 2) == (report.exit_code, host.said(f"n{rank}").count(b"world 4"))
 
 
 def deliver_to_all(host: Host, *, count: int, port: int) -> None:
