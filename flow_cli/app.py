@@ -61,6 +61,18 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.doctor:doctor",
             "Check all that Flow relies on, and what costs money unseen.",
         ),
+        "project": (
+            "flow_cli.commands.project:project",
+            "List projects, or choose the one that tasks belong to.",
+        ),
+        "quota": (
+            "flow_cli.commands.quota:quota",
+            "List how much of what the project may hold.",
+        ),
+        "ssh-key": (
+            "flow_cli.commands.ssh_key:ssh_key",
+            "The SSH keys that open nodes: list, add, delete.",
+        ),
         "config": (
             "flow_cli.commands.config:config",
             "Show settings with where each comes from, or set one.",
