@@ -46,7 +46,7 @@ test: static  ## everything: the checks and every test
 
 .PHONY: test-fast
 test-fast: venv  ## the tests that take no time
-	$(BIN)/pytest -m 'not slow' -q
+	$(BIN)/pytest -m 'not slow' -q -n auto
 
 .PHONY: static
 static: fmt-check lint imports types
