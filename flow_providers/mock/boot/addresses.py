@@ -26,7 +26,7 @@ def bound(
     `before` is the one it had, kept where possible; `taken` are hosts that other nodes have.
     """
     if before is not None:
-        held = _bound(before.host, before.port)
+        held = bound_at(before)
         if held is not None:
             return held, before
     host = _host(node_id, taken)
@@ -35,6 +35,11 @@ def bound(
         if held is not None:
             return held, Address(host, held.getsockname()[1], USER)
     raise OSError(errno.EADDRNOTAVAIL, f"no port is free at {host}")
+
+
+def bound_at(address: Address) -> socket.socket | None:
+    """Return a socket that holds exactly this address; None if that can't be had."""
+    return _bound(address.host, address.port)
 
 
 def _host(node_id: str, taken: Collection[str]) -> str:

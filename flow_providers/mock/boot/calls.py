@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import define, frozen
+from attrs import define, field, frozen
 
 from flow_providers.mock.boot import sftp
 from flow_providers.mock.boot.children import Child, Children, Start
@@ -44,6 +44,12 @@ class Calls:
     children: Children
     account: Account
     on_hosts: Callable[[list[tuple[str, str]]], None]
+    _watches: set[asyncio.Task[None]] = field(factory=set)
+
+    def hang_up(self) -> None:
+        """Let whoever watches know that the node is about to end."""
+        for each in self._watches:
+            each.cancel()
 
     async def serve(self, listener: socket.socket) -> None:
         """Take connections for as long as the node lives."""
@@ -63,6 +69,10 @@ class Calls:
             try:
                 asked = json.loads(line) if line else {"kind": "nothing"}
                 if asked["kind"] == "watch":
+                    watching = asyncio.current_task()
+                    assert watching is not None
+                    self._watches.add(watching)
+                    watching.add_done_callback(self._watches.discard)
                     await _send(connection, {"up": True})
                     await _until_end(connection)
                 elif asked["kind"] == "hosts":

@@ -19,6 +19,7 @@ import asyncssh
 from attrs import define, field
 
 from flow_core.domain.allocation import Address
+from flow_providers.mock.boot.addresses import bound_at
 from flow_providers.mock.boot.session import NodeSession, connected
 
 #: Real seconds between two looks whether a node's first process is there.
@@ -31,35 +32,38 @@ _CLOSING_S = 5.0
 class Door:
     """Listens for nodes; every method may be called from any thread."""
 
-    _loop: asyncio.AbstractEventLoop = field(factory=asyncio.new_event_loop)
+    _loop: asyncio.AbstractEventLoop | None = None
     _thread: threading.Thread | None = None
     _attending: dict[str, asyncio.Task[None]] = field(factory=dict)
 
     @property
     def is_open(self) -> bool:
         """Whether nodes are attended to."""
-        return self._thread is not None
+        return self._loop is not None
 
     def open(self) -> None:
         """Start the thread, unless it runs."""
-        if self._thread is None:
+        if self._loop is None:
+            self._loop = asyncio.new_event_loop()
             self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
             self._thread.start()
 
     def close(self) -> None:
         """End every listener and connection, and the thread; the nodes go on."""
-        if self._thread is None:
+        loop, thread = self._loop, self._thread
+        if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self._leave(), self._loop).result(_CLOSING_S)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(_CLOSING_S)
-        self._loop.close()
-        self._thread = None
+        asyncio.run_coroutine_threadsafe(self._leave(), loop).result(_CLOSING_S)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(_CLOSING_S)
+        loop.close()
+        self._loop = self._thread = None
 
     def attend(
         self, node_id: str, folder: Path, held: socket.socket, address: Address, host_key: bytes
     ) -> None:
         """Serve a node at the bound socket `held` whenever it is up, until it is let go."""
+        assert self._loop is not None, "the door is closed"
         self._loop.call_soon_threadsafe(self._begin, node_id, folder, held, address, host_key)
 
     def tell_hosts(self, folder: Path, fellows: list[tuple[str, str]]) -> None:
@@ -69,13 +73,14 @@ class Door:
 
     def let_go(self, node_id: str) -> None:
         """End a node's listener and connections; returns when its address is free."""
-        asyncio.run_coroutine_threadsafe(self._end(node_id), self._loop).result(_CLOSING_S)
+        if self._loop is not None:
+            asyncio.run_coroutine_threadsafe(self._end(node_id), self._loop).result(_CLOSING_S)
 
     def _begin(
         self, node_id: str, folder: Path, held: socket.socket, address: Address, host_key: bytes
     ) -> None:
         desk = _Desk(folder, held, address, asyncssh.import_private_key(host_key))
-        self._attending[node_id] = self._loop.create_task(desk.attend())
+        self._attending[node_id] = asyncio.get_running_loop().create_task(desk.attend())
 
     async def _end(self, node_id: str) -> None:
         task = self._attending.pop(node_id, None)
@@ -104,11 +109,9 @@ class _Desk:
             while True:
                 with await self._first_process() as watch:
                     async with self._listening():
-                        while await asyncio.get_running_loop().sock_recv(watch, 4096):
-                            pass
-                self._hang_up()
+                        await _until_end(watch)
                 # Its address is kept while it boots again.
-                self._held = _again(self._address)
+                self._held = await _again(self._address)
         finally:
             self._hang_up()
             self._held.close()
@@ -119,10 +122,15 @@ class _Desk:
         while True:
             with contextlib.suppress(OSError):
                 watch = connected(self._folder)
-                await loop.sock_sendall(watch, json.dumps({"kind": "watch"}).encode() + b"\n")
-                if await loop.sock_recv(watch, 4096):
+                is_there = False
+                try:
+                    await loop.sock_sendall(watch, json.dumps({"kind": "watch"}).encode() + b"\n")
+                    is_there = bool(await loop.sock_recv(watch, 4096))
+                finally:
+                    if not is_there:
+                        watch.close()
+                if is_there:
                     return watch
-                watch.close()
             await asyncio.sleep(_LOOK_S)
 
     @contextlib.asynccontextmanager
@@ -148,6 +156,8 @@ class _Desk:
             yield
         finally:
             acceptor.close()
+            # Before the wait, which lasts as long as there are connections.
+            self._hang_up()
             await acceptor.wait_closed()
 
     def _hang_up(self) -> None:
@@ -221,8 +231,14 @@ def _authorized(folder: Path) -> set[bytes]:
     return found
 
 
-def _again(address: Address) -> socket.socket:
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind((address.host, address.port))
+async def _until_end(watch: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while await asyncio.get_running_loop().sock_recv(watch, 4096):
+            pass
+
+
+async def _again(address: Address) -> socket.socket:
+    """Return a socket at the address once it is to be had."""
+    while (held := bound_at(address)) is None:
+        await asyncio.sleep(_LOOK_S)
     return held

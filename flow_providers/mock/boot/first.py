@@ -102,6 +102,9 @@ class _Machine:
         again = await leaving
         for task in tasks:
             task.cancel()
+        await asyncio.wait(tasks)
+        listener.close()
+        calls.hang_up()
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(control.stop_all(), float(self._plan["grace_s"]))
         await _end_all()

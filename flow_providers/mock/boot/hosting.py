@@ -238,6 +238,15 @@ class BootingNodes:
                 self._attended.discard(node_id)
                 self._attend(node_id)
 
+    def forget(self) -> None:
+        """End every node at once and drop all there is of nodes and volumes; returns when nothing runs any more."""
+        for folder in sorted((self._root / "nodes").glob("*")):
+            self._switch(folder.name, "gone", signal.SIGUSR1)
+            self._tell_keeper(folder, signal.SIGUSR1)
+            wait_until_free(folder / "init.lock")
+        for name in ("nodes", "volumes"):
+            machine.remove(self._root / name)
+
     def folder(self, node_id: str) -> Path:
         """Return where the node lives."""
         return self._root / "nodes" / _checked(node_id)
@@ -353,12 +362,17 @@ class BootingNodes:
                 (folder / "address.json").unlink(missing_ok=True)
         first = read_json(folder / "init.pid")
         if first.get("number") == count and kept.is_up():
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(first["pid"], number)
+            self._tell_keeper(folder, number)
         elif not first or not kept.is_up():
             # Without a name, a keeper that still lives is on its way out, and past asking what is wanted.
             wait_until_free(folder / "init.lock")
             machine.clear(folder)
+
+    def _tell_keeper(self, folder: Path, number: signal.Signals) -> None:
+        first = read_json(folder / "init.pid")
+        if first and NodeFolder(folder).is_up():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(first["pid"], number)
 
 
 def _python(program: str) -> list[str]:

@@ -11,7 +11,6 @@ loses a parent here, and with process 1 all of the node: neither processes nor m
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import shutil
@@ -81,18 +80,17 @@ def remove(place: Path) -> None:
 def attempt(folder: Path) -> str | None:
     """Return why a node can't be made here, or None; `folder` is an empty one where nodes would be, and is used up."""
     told, tell = os.pipe()
+    # Asked outside: within its own user namespace everybody is root.
+    is_root = _is_root()
 
     def make() -> int:
         os.close(told)
         try:
             _namespaces()
-            status = _waited(_forked(lambda: _try_root(folder)))
-            if status:
-                raise OSError(status, "an overlay of this machine's folders can't be mounted there")
+            return _waited(_forked(lambda: _try_root(folder, tell, is_root)))
         except OSError as exc:
             os.write(tell, (exc.strerror or str(exc)).encode())
             return 1
-        return 0
 
     pid = _forked(make)
     os.close(tell)
@@ -102,14 +100,16 @@ def attempt(folder: Path) -> str | None:
     return reason or ("a node that was tried ended at once" if status else None)
 
 
-def _try_root(folder: Path) -> int:
+def _try_root(folder: Path, tell: int, is_root: bool) -> int:
     local = folder / "local"
     local.mkdir(parents=True, exist_ok=True)
     try:
-        rootfs.Root(folder, is_root=_is_root()).make([], [], local=local, hidden=str(folder))
+        rootfs.Root(folder, is_root=is_root).make([], [], local=local, hidden=str(folder))
         Path("/etc/node-tried").write_text("")
     except OSError as exc:
-        return exc.errno or errno.EINVAL
+        where = f": {exc.filename}" if exc.filename else ""
+        os.write(tell, f"{exc.strerror or exc}{where}".encode())
+        return 1
     return 0
 
 
