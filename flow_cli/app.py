@@ -39,6 +39,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.instance:instance",
             "Hold machines without a command: create, list, delete.",
         ),
+        "reservation": (
+            "flow_cli.commands.reservation:reservation",
+            "Instances for a fixed time: quote, create, list, extend, pause.",
+        ),
         "reconcile": (
             "flow_cli.commands.reconcile:reconcile",
             "List bids that this machine didn't place; adopt or withdraw those you name.",
