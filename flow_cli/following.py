@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from flow_cli.invocation import Invocation
 from flow_cli.log_lines import Sink
-from flow_cli.show.plans import bidding_line, launch_line
+from flow_cli.show.plans import bidding_line, launch_line, reserved_line
 from flow_cli.streams import Wait
 from flow_core.domain.placement import Plan
 from flow_core.domain.record import TaskRecord
@@ -111,7 +111,7 @@ def bidding_words(invocation: Invocation, plan: Plan) -> tuple[str, str]:
 
     A line that stays is said once; one that moves keeps its beginning.
     """
-    line = bidding_line(plan)
+    line = bidding_line(plan) if plan.spec.reservation is None else reserved_line(plan)
     return (line, line) if invocation.talk.is_terminal else (f"⠋ {line}", "")
 
 
@@ -122,6 +122,9 @@ def _has_nodes(view: TaskView) -> bool:
 def _say_launched(invocation: Invocation, session: Session, view: TaskView) -> None:
     shape = view.record.spec.instance_type
     if shape is None:
+        return
+    if view.record.spec.reservation is not None:
+        invocation.talk.say(f"✓ Launching on {shape.gpu_label} of the reservation", "green")
         return
     quote = session.tasks.quote(view.record)
     price = quote.price if quote is not None else view.record.limit

@@ -34,6 +34,7 @@ SPELLED = {
     "run_on": "--run-on",
     "max_run_time": "--max-run-time",
     "max_spend": "--max-spend",
+    "reservation": "--reservation",
     "after": "--after",
     "options": "--option",
 }
@@ -156,7 +157,7 @@ def confirm_choice(
     """
     from flow_cli.show.plans import choice_line
 
-    if asked.instance_type is not None:
+    if asked.instance_type is not None or asked.reservation is not None:
         return
     invocation.talk.say(choice_line(plan))
     ceiling = session.defaults.confirm_above

@@ -48,6 +48,11 @@ def _passes_on(words: list[str]) -> bool:
 @click.option(
     "--keep", is_flag=True, help="Keep the nodes, and go on paying, when the command has ended."
 )
+@click.option(
+    "--reservation",
+    metavar="NAME",
+    help="Run on all nodes of this reservation, which is paid already, instead of bidding.",
+)
 @after_option
 @click.option(
     "-d", "--detach", is_flag=True, help="Return once the bid is placed; print the task's name."

@@ -25,6 +25,14 @@ def bidding_line(plan: Plan) -> str:
     return f"Bidding for {what}{inside} with {gpu_rate(plan.limit, shape)} limit price…"
 
 
+def reserved_line(plan: Plan) -> str:
+    """Return what is said while a task is brought to the nodes of a reservation."""
+    shape, count = plan.quote.shape, plan.spec.num_instances
+    return (
+        f"Starting on {plan.quote.source} ({count} × {shape.short_label}), which is paid already…"
+    )
+
+
 def launch_line(shape: InstanceShape, price: Price, *, count: int = 1) -> str:
     """Return what is said when the nodes were granted, at the market's price."""
     several = f" on {count} nodes" if count > 1 else ""

@@ -92,7 +92,10 @@ class Launch:
 
 @frozen(kw_only=True)
 class BidRequest:
-    """A bid to be placed. `name` is the wire name, `<name>-<token>`, and is unique."""
+    """A bid to be placed. `name` is the wire name, `<name>-<token>`, and is unique.
+
+    `reservation` is the id of the reservation that a task runs on instead; then nothing is bid or sent.
+    """
 
     name: str
     type_id: str
@@ -101,6 +104,7 @@ class BidRequest:
     quantity: int
     limit: Price
     launch: Launch
+    reservation: str = ""
 
 
 @frozen(kw_only=True)

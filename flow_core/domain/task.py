@@ -168,6 +168,10 @@ class TaskSpec:
     max_spend: Spend | None = field(
         default=None, metadata=_doc("End the task before it can have cost more, in dollars.", 200)
     )
+    reservation: str | None = field(
+        default=None,
+        metadata=_doc("Run on this reservation, by name or id, instead of bidding.", "nightly"),
+    )
     after: tuple[Dependency, ...] = field(
         default=(), metadata=_doc("Tasks that must end before this one bids.", ["afterok:prepare"])
     )
@@ -216,6 +220,7 @@ def problems_with(spec: TaskSpec) -> dict[str, str]:
         "max_spend": None
         if spec.max_spend is None or spec.max_spend > Spend.ZERO
         else "must be more than nothing",
+        "reservation": _reservation_problem(spec),
         "after": _after_problem(spec),
         "options": _options_problem(spec.options),
     }
@@ -303,6 +308,16 @@ def _options_problem(options: Mapping[str, str]) -> str | None:
         if not _OPTION_NAME.fullmatch(name)
     ]
     return "; ".join(problems) or None
+
+
+def _reservation_problem(spec: TaskSpec) -> str | None:
+    if spec.reservation is None:
+        return None
+    if spec.max_price is not None:
+        return "is paid already, so that a limit on the price has no meaning"
+    if any(mount.kind is Source.VOLUME for mount in spec.mounts):
+        return "has the volumes that it was made with; a task can't mount others"
+    return _text_problem(spec.reservation, spaces=False)
 
 
 def _after_problem(spec: TaskSpec) -> str | None:

@@ -261,6 +261,7 @@ READERS: dict[str, Callable[[object, str], object]] = {
     "keep": _truth,
     "max_run_time": _duration,
     "max_spend": _spend,
+    "reservation": _word,
     "after": _after,
     "options": _options,
 }

@@ -81,6 +81,7 @@ _FORMS: dict[str, dict[str, Any]] = {
         "oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "[0-9]"}]
     },
     "max_spend": _MONEY,
+    "reservation": _TEXT,
     "after": {"oneOf": [_DEPENDENCY, {"type": "array", "items": _DEPENDENCY}]},
     "options": {
         "oneOf": [

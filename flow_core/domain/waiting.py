@@ -46,6 +46,13 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
             else "placing the bid"
         )
         return Waiting(what=what, since=record.created_at, then="the market looks at it")
+    if record.spec.reservation is not None and state in (TaskState.BIDDING, TaskState.PAUSED):
+        still = "has not begun" if state is TaskState.BIDDING else "is paused"
+        return Waiting(
+            what=f"its reservation {still}",
+            since=record.created_at,
+            then="the nodes are started on",
+        )
     if state in (TaskState.BIDDING, TaskState.PREEMPTED) and bid is not None:
         outbid = state is TaskState.PREEMPTED
         return Waiting(

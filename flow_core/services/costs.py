@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flow_core.domain.budget import Usage, spent
 from flow_core.domain.money import Spend
@@ -39,7 +39,9 @@ class Costs:
         """
         now = self._ports.provider.clock.now()
         asked = [
-            record.bid_id for record in records if record.bid_id is not None and not record.released
+            record.bid_id
+            for record in records
+            if record.bid_id is not None and not record.released and record.spec.reservation is None
         ]
         usage = self._ports.provider.usage
         known = usage.usage(asked) if usage is not None and asked else {}
@@ -47,6 +49,9 @@ class Costs:
         for record in records:
             if record.released and record.spent is not None:
                 found[record.token] = Cost(spent=record.spent, held=timedelta(0))
+            elif record.spec.reservation is not None:
+                # It was paid with the reservation, whatever runs on it.
+                found[record.token] = evolve(_estimated(record, now), is_estimate=False)
             elif usage is not None:
                 found[record.token] = _measured(known.get(record.bid_id or "", ()), now)
             else:
@@ -58,7 +63,7 @@ class Costs:
         usage = self._ports.provider.usage
         return (
             usage.usage([record.bid_id])[record.bid_id]
-            if usage is not None and record.bid_id is not None
+            if usage is not None and record.bid_id is not None and record.spec.reservation is None
             else ()
         )
 

@@ -211,6 +211,26 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
         attachments = attachments_of(
             spec, ports.provider.need_volumes().volumes(), region=record.region
         )
+    return BidRequest(
+        name=record.wire_name,
+        type_id=record.type_id,
+        shape=spec.instance_type,
+        region=record.region,
+        quantity=spec.num_instances,
+        limit=record.limit,
+        launch=Launch(
+            script=script_of(ports, record),
+            image=spec.image,
+            attachments=attachments,
+            options=options_for(spec, ports.provider),
+        ),
+        reservation=spec.reservation or "",
+    )
+
+
+def script_of(ports: Ports, record: TaskRecord) -> str:
+    """Return the node script of a record's task; equal records give equal scripts."""
+    spec = record.spec
     task = NodeTask(
         name=record.name,
         token=record.token,
@@ -220,21 +240,7 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
         num_nodes=spec.num_instances,
         run_on=spec.run_on,
         wants_delivery=wants_delivery(spec, ports.provider),
-        gpus=spec.instance_type.gpus,
+        gpus=spec.instance_type.gpus if spec.instance_type is not None else 0,
         workspace=ports.provider.limits.workspace,
     )
-    script = render_script(task, files=ports.node_files)
-    return BidRequest(
-        name=record.wire_name,
-        type_id=record.type_id,
-        shape=spec.instance_type,
-        region=record.region,
-        quantity=spec.num_instances,
-        limit=record.limit,
-        launch=Launch(
-            script=script,
-            image=spec.image,
-            attachments=attachments,
-            options=options_for(spec, ports.provider),
-        ),
-    )
+    return render_script(task, files=ports.node_files)

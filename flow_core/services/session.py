@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from attrs import evolve
+
 from flow_core.ports.provider import Provider
 from flow_core.services.amending import Amending
 from flow_core.services.costs import Costs
 from flow_core.services.ports import Defaults, Ports
 from flow_core.services.remote import Remote
+from flow_core.services.reserved import with_reservations
 from flow_core.services.storage import Storage
 from flow_core.services.tasks import Tasks
 from flow_core.services.watcher import Watcher
@@ -18,7 +21,7 @@ class Session:
     """Everything a user can ask of one provider. Make one with `flow_adapters.wiring.connect`."""
 
     def __init__(self, ports: Ports) -> None:
-        self.ports = ports
+        self.ports = evolve(ports, provider=with_reservations(ports.provider))
 
     @property
     def provider(self) -> Provider:

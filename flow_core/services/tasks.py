@@ -22,6 +22,7 @@ from flow_core.services.looking import look
 from flow_core.services.placing import attachments_of, note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
+from flow_core.services.reserved import plan_on
 
 #: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
 SUBMIT_PATIENCE_S = 20.0
@@ -53,11 +54,12 @@ class Tasks:
             NoCapacity, PriceTooLow: see `placement.choose`.
         """
         provider, defaults = self._ports.provider, self._ports.defaults
-        spec = evolve(
-            spec,
-            instance_type=spec.instance_type or defaults.instance_type,
-            region=spec.region or self._region_of_volumes(spec) or defaults.region,
-        )
+        if spec.reservation is None:
+            spec = evolve(
+                spec,
+                instance_type=spec.instance_type or defaults.instance_type,
+                region=spec.region or self._region_of_volumes(spec) or defaults.region,
+            )
         problems = (
             {}
             if not spec.mounts
@@ -75,6 +77,8 @@ class Tasks:
         options_for(spec, provider)
         for dependency in spec.after:
             self._ports.journal.find(dependency.task)
+        if spec.reservation is not None:
+            return plan_on(self._ports, spec)
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
         if any(mount.kind is Source.VOLUME for mount in spec.mounts):
             attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)

@@ -32,6 +32,7 @@ from flow_core.services.looking import look
 from flow_core.services.node_logs import NodeLogs
 from flow_core.services.placing import note, place, withdraw_doubles
 from flow_core.services.ports import Ports
+from flow_core.services.reserved import launch
 
 _WORDS = {
     BidState.OPEN: "waiting for the market",
@@ -140,6 +141,8 @@ class Watcher:
         if record.bid_id is not None and view.bid is None and not self._is_forgotten(record):
             self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
             return
+        if record.spec.reservation is not None and not (record.has_ended or record.cancel_asked):
+            launch(self._ports, view)
         seen = Seen(
             record=record,
             bid=view.bid,

@@ -23,7 +23,8 @@ def sold(session, pretend_cloud) -> Sold:
 @pytest.fixture
 def call(flow, sold, session):
     """Call `flow` with reservations on sale."""
-    ports = evolve(session.ports, provider=evolve(session.provider, reservations=sold))
+    provider = evolve(session.provider, reservations=sold, logs=None)
+    ports = evolve(session.ports, provider=provider)
     return lambda *words, **given: flow(
         *words, connect=lambda provider, environ: Session(ports), **given
     )
@@ -187,3 +188,18 @@ def test_a_provider_that_sells_none_says_so(flow, words):
 
     assert 12 == answer.code
     assert "mock sells no reservations" in answer.err
+
+
+def test_a_task_is_planned_on_a_reservation(call, week):
+    """It takes all of the reservation's instances, in its region, for nothing; what it can't have is told."""
+    submit = ("submit", "true", "--reservation", week, "--dry-run", "--no-code")
+    plan = call(*submit, "--json").document["plan"]
+
+    assert (2, 0, "res_1") == (
+        plan["num_instances"],
+        plan["max_total_per_hour"],
+        plan["task"]["reservation"],
+    )
+    assert "is paid already" in plan["why_limit"]
+    assert "--reservation: is paid already" in call(*submit, "--max-price-per-hour", "5").err
+    assert 4 == call("submit", "true", "--reservation", "month", "--dry-run", "--no-code").code
