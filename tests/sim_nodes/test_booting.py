@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from flow_core.domain.allocation import Notice, NoticeKind
 from flow_core.domain.run import RunPhase
 from flow_core.domain.script import NodeTask, render_script
 from flow_providers.mock.boot.signal_file import put_signal
-from tests.node.kit import wait_for_bytes
+from tests.node.kit import PATIENCE_S, wait_for_bytes
 from tests.sim_nodes.kit import AT, ID, Cloud, processes_with
 
 IS_ROOT = os.geteuid() == 0
@@ -223,3 +225,18 @@ def test_without_namespaces_a_node_boots_to_ssh_only(bare):
     assert (4, "ubuntu") == (said.returncode, said.stdout.split()[0])
     assert not IS_ROOT or "65534" == said.stdout.split()[1]
     assert not Path("/etc/never").exists()
+
+
+@pytest.mark.slow
+def test_a_node_whose_folder_is_deleted_ends(cloud):
+    """A node doesn't go on without its state: some seconds after its folder went, it does too."""
+    cloud.boot()
+    folder = cloud.nodes.folder(ID)
+    with (folder / "init.lock").open() as lock:
+        folder.rename(folder.with_name("deleted"))
+        hold = f"import fcntl; fcntl.flock({lock.fileno()}, fcntl.LOCK_SH)"
+        line = [sys.executable, "-I", "-S", "-c", hold]
+        subprocess.run(line, pass_fds=[lock.fileno()], timeout=PATIENCE_S, check=True)
+    folder.with_name("deleted").rename(folder)
+
+    assert [] == processes_with(str(folder))

@@ -108,6 +108,8 @@ def marked(mark: bytes) -> list[int]:
 def descendants(ancestor: int) -> list[int]:
     """Return every process that came of one, nearest first."""
     parents: dict[int, int] = {}
+    if not Path("/proc/self/stat").exists():
+        return []
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             with contextlib.suppress(OSError):

@@ -26,6 +26,8 @@ from flow_providers.mock.boot import first, guest_sudo, guest_systemctl, loops, 
 from flow_providers.mock.node_folder import NodeFolder, read_json, write_text
 
 _UNSEEN = (signal.SIGTERM, signal.SIGUSR1, signal.SIGCHLD)
+#: Real seconds between two looks whether a node's folder is still there.
+_LOOK_S = 5.0
 _PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
 #: What an end with a reason on the console looks like.
 _REFUSED = 70
@@ -45,10 +47,11 @@ def main(folder: Path, number: int) -> int:
     write_text(folder / "init.pid", json.dumps({"pid": os.getpid(), "number": number}))
     kept = NodeFolder(folder)
     while kept.power() == ("on", number):
-        if _relayed(_forked(lambda: _boot(folder))) != first.AGAIN:
+        if _relayed(_forked(lambda: _boot(folder)), while_there=folder) != first.AGAIN:
             break
-    (folder / "init.pid").unlink(missing_ok=True)
-    clear(folder)
+    if folder.exists():
+        (folder / "init.pid").unlink(missing_ok=True)
+        clear(folder)
     return 0
 
 
@@ -290,16 +293,24 @@ def _forked(work: Any) -> int:
         os._exit(code)
 
 
-def _relayed(pid: int) -> int:
-    """Pass signals on to a child until it ends; return its exit code."""
+def _relayed(pid: int, *, while_there: Path | None = None) -> int:
+    """Pass signals on to a child until it ends; return its exit code. It ends when the folder given has gone."""
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
         if ended:
             return os.waitstatus_to_exitcode(status)
-        told = signal.sigwait(_UNSEEN)
-        if told == signal.SIGTERM:
+        if not sys.platform.startswith("linux"):
+            told = signal.sigwait(_UNSEEN)
+            if told != signal.SIGCHLD:
+                os.kill(pid, signal.SIGTERM if told == signal.SIGTERM else signal.SIGKILL)
+            continue
+        told = signal.sigtimedwait(_UNSEEN, _LOOK_S)
+        if told is None:
+            if while_there is not None and not while_there.exists():
+                os.kill(pid, signal.SIGKILL)
+        elif told.si_signo == signal.SIGTERM:
             os.kill(pid, signal.SIGTERM)
-        elif told == signal.SIGUSR1:
+        elif told.si_signo == signal.SIGUSR1:
             os.kill(pid, signal.SIGKILL)
 
 

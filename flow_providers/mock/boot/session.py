@@ -290,12 +290,14 @@ class _Pump:
             # The process doesn't want the rest.
             self._waiting.clear()
         self._loop.remove_writer(self._input)
-        self._chan.resume_reading()
-        if self._is_ended and self._is_terminal:
+        if not self._is_ended:
+            # The last step: it may bring more input, and its end, before it returns.
+            self._chan.resume_reading()
+        elif self._is_terminal:
             self._is_ended = False
             with contextlib.suppress(OSError):
                 os.write(self._input, b"\x04")
-        elif self._is_ended:
+        else:
             self._close_input()
 
     def _close_input(self) -> None:
