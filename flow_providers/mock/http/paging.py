@@ -29,7 +29,7 @@ def page(
     limit: int | None = None,
     cursor: str | None = None,
 ) -> tuple[list[T], str | None]:
-    """Return the items after `cursor`, and the cursor of the next page; None when there is none.
+    """Return the items after `cursor`, from the first without one, and the cursor of the next page, None for none.
 
     `order` names what `key` sorts by.
 
@@ -39,7 +39,7 @@ def page(
     name = f"{order}:{'desc' if descending else 'asc'}"
     keyed = sorted(zip(map(key, items), items, strict=True), key=lambda each: each[0])
     keys = [each[0] for each in keyed]
-    after = _opened(cursor, name) if cursor is not None else None
+    after = _opened(cursor, name) if cursor else None
     size = limit if limit is not None else MOST
     try:
         if descending:
