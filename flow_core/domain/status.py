@@ -139,10 +139,17 @@ def task_state(
         relocating = allocation.notice.kind is NoticeKind.RELOCATION
         return TaskState.RELOCATING if relocating else TaskState.PREEMPTING
     if bid.state is BidState.OPEN:
-        return TaskState.PREEMPTED if record.began_at is not None else TaskState.BIDDING
+        return TaskState.PREEMPTED if _was_outbid(record) else TaskState.BIDDING
     if allocation is None or not allocation.is_complete:
         return TaskState.STARTING
     return _running(reports)
+
+
+def _was_outbid(record: TaskRecord) -> bool:
+    """Whether a bid that waits was outbid, rather than resumed after a pause or never granted."""
+    if record.began_at is None or record.bid_state is BidState.PAUSED:
+        return False
+    return record.bid_state is not BidState.OPEN or record.preemptions > 0
 
 
 def _ended(outcome: Outcome) -> TaskState:
