@@ -12,6 +12,8 @@ from flow_providers.mock.boot.hosting import BootingNodes
 from tests.conformance import test_node_hosts_alike as alike
 from tests.sim_nodes.kit import refuse
 
+pytestmark = pytest.mark.slow
+
 for _name in [name for name in vars(alike) if name.startswith("test_")]:
     globals()[_name] = vars(alike)[_name]
 

@@ -11,6 +11,8 @@ from flow_providers.mock.boot import loops
 from flow_providers.mock.nodes import NodeVolume
 from tests.sim_nodes.kit import AT, ID, refuse
 
+pytestmark = pytest.mark.slow
+
 
 def file_volume(*, read_only: bool = False) -> dict[str, object]:
     """What a node is told of one file volume."""

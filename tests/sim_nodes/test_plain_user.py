@@ -57,6 +57,7 @@ def _works(probe: list[str], env: dict[str, str]) -> bool:
         return False
 
 
+@pytest.mark.slow
 def test_a_plain_user_s_node_boots_runs_and_goes(told):
     """The script and sudo are root inside; services, terminals, input, a second boot and the end are as for root."""
     if told["why_bare"] is not None:
