@@ -84,7 +84,8 @@ class MithrilMarket:
                 raise NoCapacity(
                     error.message, hint="`flow price` lists what is on offer"
                 ) from error
-            raise
+            # A volume, a key or an image that isn't there; the server's words name it.
+            raise InvalidRequest({"launch": error.message}) from error
         # The bid exists from here on, so nothing may fail any more: the shape is not looked up.
         return self._bids.noted(told, shape=request.shape)
 

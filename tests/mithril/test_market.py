@@ -200,7 +200,7 @@ def test_a_placed_bid_is_returned_whatever_else_fails(placed, mithril):
         (409, "Duplicate name", NameTaken),
         (403, "Quota exceeded for instance type", QuotaExceeded),
         (404, "Instance type not found", NoCapacity),
-        (404, "Volume not found", NotFound),
+        (404, "Volume not found", InvalidRequest),
         (422, "No SSH keys", InvalidRequest),
     ],
 )

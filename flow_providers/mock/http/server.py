@@ -87,8 +87,11 @@ class Server:
 
 def _listening(port: int) -> socket.socket:
     try:
-        return socket.create_server((_LOOPBACK, port))
+        found = socket.create_server((_LOOPBACK, port))
     except OSError as exc:
         raise Conflict(
             f"port {port} of this machine is taken", hint="name another with --port, or 0"
         ) from exc
+    # A reply leaves in two writes; the second would wait up to 40 ms for the client's acknowledgement of the first.
+    found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return found
