@@ -162,6 +162,8 @@ def _source(quote: Quote, now: datetime) -> str:
 
 
 def _outlook(plan: Plan) -> str:
+    if plan.spec.reservation is not None:
+        return "starts as soon as the reservation's nodes are up"
     if not plan.wins_now:
         return f"waits: the limit is not above the price of {plan.quote.price}/hr"
     free = plan.quote.available

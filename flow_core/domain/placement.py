@@ -48,8 +48,8 @@ class Plan:
 
     @property
     def wins_now(self) -> bool:
-        """Whether the limit lies above the current price; equality may lose (contract section 3)."""
-        return self.limit > self.quote.price
+        """Whether the limit lies above the current price, or nothing has to be won; equality may lose (contract 3)."""
+        return self.spec.reservation is not None or self.limit > self.quote.price
 
 
 def choose(spec: TaskSpec, quotes: Sequence[Quote], *, ceiling: Price | None = None) -> Plan:

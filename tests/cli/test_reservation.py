@@ -201,5 +201,6 @@ def test_a_task_is_planned_on_a_reservation(call, week):
         plan["task"]["reservation"],
     )
     assert "is paid already" in plan["why_limit"]
+    assert "as soon as the reservation's nodes are up" in call(*submit).out
     assert "--reservation: is paid already" in call(*submit, "--max-price-per-hour", "5").err
     assert 4 == call("submit", "true", "--reservation", "month", "--dry-run", "--no-code").code

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from flow_core.errors import FlowError, InvalidRequest, Misconfigured, NotAuthorized
-from tests.mithril.desk import URL, Reply, body
+from flow_core.services.setup import SettingUp
+from tests.mithril.desk import KEY, REGION, URL, Reply, body
 
 
 def test_it_asks_for_a_key_a_project_and_an_ssh_key(mithril):
@@ -68,3 +69,32 @@ def test_other_questions_are_not_its_own(mithril):
     assert () == mithril.setup.choices("api_key")
     with pytest.raises(FlowError):
         mithril.setup.check("colour")
+
+
+def test_each_answer_is_tried_over_the_api(desk):
+    """A wrong key is refused by Mithril and forgotten; with the right one the others are found by their names."""
+
+    def who(request):
+        known = request.headers["Authorization"] == f"Bearer {KEY}"
+        return body("me") if known else Reply({"detail": "Unauthorized"}, 401)
+
+    def connect(answers):
+        return desk.provider(
+            find_key=lambda: answers.get("api_key"),
+            project=answers.get("project"),
+            ssh_keys=[answers[name] for name in ("mithril.ssh_key",) if name in answers],
+        )
+
+    desk.on("GET /v2/me", who)
+    service = SettingUp(connect)
+    key, project, ssh_key, region = service.questions()
+    with pytest.raises(NotAuthorized):
+        service.take(key, "fkey_wrong")
+
+    assert "Ada (ada@example.com)" == service.take(key, KEY)
+    assert "research" == service.take(project, "research")
+    assert "laptop" == service.take(ssh_key, "laptop")
+    assert service.take(region, REGION).startswith(REGION)
+    assert {"project": "research", "mithril.ssh_key": "laptop", "region": REGION} == service.answers
+    with pytest.raises(InvalidRequest, match="it has: laptop"):
+        service.take(ssh_key, "desk")
