@@ -42,6 +42,11 @@ def bound_at(address: Address) -> socket.socket | None:
     return _bound(address.host, address.port)
 
 
+def destination(address: Address) -> str:
+    """Write an address as the service writes where an instance answers: a host, or host:port."""
+    return address.host if address.port == _SSH else f"{address.host}:{address.port}"
+
+
 def _host(node_id: str, taken: Collection[str]) -> str:
     # The same node gets the same address on the same machine, if nobody else has it.
     chance = random.Random(node_id)
