@@ -8,7 +8,10 @@ from typing import NamedTuple
 from flow_cli.show.layout import Cell, Column, Table
 
 #: Every role, the required ones first.
-ROLES = ("market", "fleet", "shell", "volumes", "logs", "account", "usage", "catalog")
+ROLES = (
+    "market", "fleet", "shell", "volumes", "logs", "account", "usage", "catalog", "projects", "keys", "images",
+    "reservations",
+)  # fmt: skip
 
 
 class Offer(NamedTuple):

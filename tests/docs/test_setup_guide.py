@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.docs import test_pages_run
 from tests.docs.blocks import blocks
-from tests.docs.test_pages_run import newcomer as newcomer
 
+newcomer = test_pages_run.newcomer
 PAGE = "docs/guides/setup.md"
 
 
