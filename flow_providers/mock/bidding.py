@@ -142,7 +142,7 @@ def withdraw(world: World, rules: Rules, now: datetime, bid_id: str) -> None:
 
 def free_instances(world: World, market: MarketRow) -> int:
     """Return how many instances could be granted now: what others and our own bids leave."""
-    held = sum(bid.quantity for bid in world.bids.in_group(market.id) if bid.is_holding)
+    held = sum(bid.quantity for bid in world.bids.each_of(market.id) if bid.is_holding)
     return max(market.capacity - market.taken - held, 0)
 
 

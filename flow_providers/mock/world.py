@@ -7,13 +7,15 @@ the store has them.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar, cast
 
 from attrs import evolve
 
 from flow_providers.mock.estate import events
+from flow_providers.mock.estate.order import NodeOrder
 from flow_providers.mock.estate.rows import (
     ApiKeyRow,
     ClusterRow,
@@ -135,6 +137,8 @@ class Table(Generic[R]):
         self._let_go(row.id)
         if row.is_live:
             self._hold(row)
+        if self._past is not None and row.is_live:
+            self._past.pop(row.id, None)
         elif self._past is not None:
             self._past[row.id] = row
         if self._on_put is not None:
@@ -158,7 +162,11 @@ class Table(Generic[R]):
 
     def in_group(self, group: str) -> list[R]:
         """Return the live rows of one group, in order of their number."""
-        return sorted((self._live[each] for each in self._groups.get(group, ())), key=_number)
+        return sorted(self.each_of(group), key=_number)
+
+    def each_of(self, group: str) -> Iterator[R]:
+        """Yield the live rows of one group, in no order: for sums."""
+        return map(self._live.__getitem__, self._groups.get(group, ()))
 
     def named(self, label: str) -> list[R]:
         """Return the live rows with one label, in order of their number."""
@@ -177,9 +185,12 @@ class Table(Generic[R]):
         wanted = dict.fromkeys(ids)
         near = {each: self._live[each] for each in wanted if each in self._live}
         missing = [each for each in wanted if each not in near and each not in self.touched]
-        return self._merged(
-            self._archive.find(self.kind, missing) if missing else (), set(wanted), near.values()
-        )
+        past: Iterable[AnyRow] = ()
+        if missing and self._past is not None:
+            past = [self._past[each] for each in missing if each in self._past]
+        elif missing:
+            past = self._archive.find(self.kind, missing)
+        return self._merged(past, set(wanted), near.values())
 
     def of(self, groups: Iterable[str]) -> list[R]:
         """Return the rows of these groups, live and archived."""
@@ -194,11 +205,18 @@ class Table(Generic[R]):
         )
 
     def all(self) -> list[R]:
-        """Return every row there ever was; what has ended is read once, and then kept at hand."""
+        """Return every row there ever was."""
+        return sorted((*self._live.values(), *self.recalled().values()), key=_number)
+
+    def recalled(self) -> Mapping[str, R]:
+        """Return every row that has ended, by id; they are read once, and from then on kept at hand."""
         if self._past is None:
-            self._past = {row.id: cast("R", row) for row in self._archive.all(self.kind)}
-        past = (row for row in self._past.values() if row.id not in self._live)
-        return self._merged(past, None, self._live.values())
+            archived = (cast("R", row) for row in self._archive.all(self.kind))
+            known = (row for row in self.touched.values() if row is not None and not row.is_live)
+            near = self._live.keys() | self.touched.keys()
+            self._past = {row.id: row for row in archived if row.id not in near}
+            self._past.update({row.id: row for row in known})
+        return self._past
 
     def _merged(
         self,
@@ -240,8 +258,7 @@ class Table(Generic[R]):
                     del index[key]
 
 
-def _number(row: AnyRow) -> int:
-    return row.number
+_number = attrgetter("number")
 
 
 class World:
@@ -253,6 +270,7 @@ class World:
             held.setdefault(kind, []).append(row)
         #: The time up to which everything has happened in this turn.
         self.at: datetime | None = None
+        self.node_order = NodeOrder()
         self.metas: Table[Meta] = Table("meta", archive, cast("list[Meta]", held.get("meta", [])))
         self.markets: Table[MarketRow] = Table(
             "market", archive, cast("list[MarketRow]", held.get("market", []))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks.bench_auction import bench_auction
+from tests.benchmarks.bench_simulator import simulator
 from tests.benchmarks.commands import status, submit
 from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
 from tests.benchmarks.installed import installed
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "submit": submit,
     "status": status,
     "auction": auction,
+    "simulator": simulator,
     "installed": installed,
 }
 

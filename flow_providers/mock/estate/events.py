@@ -41,6 +41,7 @@ def node_changed(world: World, before: NodeRow | None, row: NodeRow) -> None:
     """Note that a node came to another status."""
     status = status_of(row)
     if before is None:
+        world.node_order.add(row)
         for each in _FIRST:
             note(world, row.id, row.since, each)
     elif status_of(before) == status:

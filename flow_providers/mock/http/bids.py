@@ -48,19 +48,22 @@ def list_bids(call: Call) -> Response:
         and asked["region"] in (None, market.region)
     }
     state = asked["status"]
-    rows = [
-        row
-        for row in rows
-        if row.project in projects
-        and row.market in markets
-        and (state is None or WORDS[row.state] == state)
-        and not (lags and row.created_at > visible)
-    ]
+
+    def is_asked(row: BidRow) -> bool:
+        return (
+            row.project in projects
+            and row.market in markets
+            and (state is None or WORDS[row.state] == state)
+            and not (lags and row.created_at > visible)
+        )
+
     order = asked["sort_by"] or "created_at"
     shown, cursor = page(
         rows,
         key=_by_status if order == "status" else _by_age,
         order=order,
+        keep=is_asked,
+        is_sorted=order == "created_at",
         descending=(asked["sort_dir"] or "desc") == "desc",
         limit=asked["limit"],
         cursor=asked["next_cursor"],

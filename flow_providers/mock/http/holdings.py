@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import overload
 
 from attrs import frozen
 
@@ -16,6 +17,7 @@ from flow_providers.mock.http.messages import Json, Refused
 from flow_providers.mock.http.paging import Key
 from flow_providers.mock.http.wire import when, when_known
 from flow_providers.mock.rows import BidRow, NodeRow
+from flow_providers.mock.world import Table
 
 Owner = BidRow | ReservationRow
 
@@ -57,6 +59,40 @@ class Held:
     def by_age(self) -> Key:
         """A place in the order of creation that no other node has."""
         return (micros(self.created_at), self.owner.number, self.node.rank)
+
+
+class Roll(Sequence[Held]):
+    """Every node there ever was, in the order of creation; each is looked up only when somebody looks at it."""
+
+    def __init__(self, call: Call) -> None:
+        world = call.world
+        self._places = world.node_order.places(world)
+        self._nodes = world.nodes
+        self._owners: tuple[Table[BidRow], Table[ReservationRow]] = (
+            world.bids,
+            world.reservations,
+        )
+        for table in (world.nodes, *self._owners):
+            table.recalled()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Held: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Held]: ...
+
+    def __getitem__(self, place: int | slice) -> Held | list[Held]:
+        if isinstance(place, slice):
+            return [self[each] for each in range(*place.indices(len(self)))]
+        node = self._nodes.get(self._places[place][-1])
+        bids, reservations = self._owners
+        owner = (bids.get(node.bid) or reservations.get(node.bid)) if node is not None else None
+        if node is None or owner is None:
+            raise LookupError(self._places[place])
+        return Held(node, owner)
 
 
 def held_by(call: Call, owners: Mapping[str, Owner], *, ended: bool = True) -> Iterator[Held]:

@@ -12,10 +12,10 @@ from flow_providers.mock.http import models
 from flow_providers.mock.http.calls import Call, Route
 from flow_providers.mock.http.holdings import (
     Held,
+    Roll,
     document,
     held_by,
     instance,
-    owners_in,
     owners_of,
     status_document,
 )
@@ -32,33 +32,22 @@ def list_instances(call: Call) -> Response:
     """Return a page of a project's instances, newest first unless told otherwise; ended ones too."""
     asked = call.query
     project = call.project(asked["project"])
-    named = [*(asked["bid_fid_in"] or ()), *(asked["reservation_fid_in"] or ())]
     kinds = asked["order_type_in"] or ("Bid", "Reservation")
-    wants_named = asked["bid_fid_in"] is not None or asked["reservation_fid_in"] is not None
-    owners = (
-        owners_of(call, named, project)
-        if wants_named
-        else owners_in(call, {project}, bids="Bid" in kinds, reservations="Reservation" in kinds)
-    )
     markets = {
         market.id: market.type_id
         for market in call.world.markets.live()
         if asked["instance_type"] in (None, market.type_id)
         and asked["region"] in (None, market.region)
     }
-    owners = {
-        each: owner
-        for each, owner in owners.items()
-        if owner.market in markets
-        and ("Reservation" if isinstance(owner, ReservationRow) else "Bid") in kinds
-    }
     states = set(asked["status_in"] or ())
-    wants_past = not states or "STATUS_TERMINATED" in states
-    found = [
-        held
-        for held in held_by(call, owners, ended=wants_past)
-        if not states or status_of(held.node) in states
-    ]
+
+    def is_asked(held: Held) -> bool:
+        return (
+            held.owner.project == project
+            and held.owner.market in markets
+            and ("Bid" if held.bid is not None else "Reservation") in kinds
+            and (not states or status_of(held.node) in states)
+        )
 
     def by_status(held: Held) -> Key:
         return (status_of(held.node), *held.by_age())
@@ -67,10 +56,14 @@ def list_instances(call: Call) -> Response:
         return (markets[held.owner.market], *held.by_age())
 
     order = asked["sort_by"] or "created_at"
+    named = _named(call)
+    everyone = Roll(call)
     shown, cursor = page(
-        found,
+        everyone if named is None else named,
         key={"instance_status": by_status, "instance_type_fid": by_type}.get(order, Held.by_age),
         order=order,
+        keep=is_asked,
+        is_sorted=named is None and order == "created_at",
         descending=(asked["sort_dir"] or "desc") == "desc",
         limit=asked["limit"],
         cursor=asked["next_cursor"],
@@ -133,6 +126,14 @@ def restart(call: Call) -> Response:
     if held.node.state is not NodeState.RUNNING:
         raise Refused(409, f"Instance {held.node.id} is {status_of(held.node)}, not running")
     return reply(202, {"fid": held.node.id, "status": "RESTARTING"})
+
+
+def _named(call: Call) -> list[Held] | None:
+    """Return the instances of the bids and reservations that were asked for by id; None if none were."""
+    bids, reservations = call.query["bid_fid_in"], call.query["reservation_fid_in"]
+    if bids is None and reservations is None:
+        return None
+    return list(held_by(call, owners_of(call, [*(bids or ()), *(reservations or ())])))
 
 
 def _reserved(call: Call, fid: str) -> tuple[Held, ReservationRow]:

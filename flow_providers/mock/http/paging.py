@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from flow_providers.mock.http.checking import wrong
@@ -25,34 +25,47 @@ def page(
     *,
     key: Callable[[T], Key],
     order: str,
+    keep: Callable[[T], bool] | None = None,
+    is_sorted: bool = False,
     descending: bool = False,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> tuple[list[T], str | None]:
     """Return the items after `cursor`, from the first without one, and the cursor of the next page, None for none.
 
-    `order` names what `key` sorts by.
+    `order` names what `key` sorts by. Of items that come sorted by it, only those up to the page's end are asked
+    whether to `keep` them: a page of a long list costs little more than one of a short list.
 
     Raises:
         Refused: 422, for a cursor that we never gave out, or gave out for another order.
     """
     name = f"{order}:{'desc' if descending else 'asc'}"
-    keyed = sorted(zip(map(key, items), items, strict=True), key=lambda each: each[0])
-    keys = [each[0] for each in keyed]
     after = _opened(cursor, name) if cursor else None
+    if not is_sorted:
+        items, keep = sorted(filter(keep, items), key=key), None
     size = limit if limit is not None else MOST
+    found: list[T] = []
+    for item in _walk(items, key, after, descending=descending):
+        if keep is not None and not keep(item):
+            continue
+        if len(found) == size:
+            return found, _sealed(name, key(found[-1]))
+        found.append(item)
+    return found, None
+
+
+def _walk(
+    items: Sequence[T], key: Callable[[T], Key], after: Key | None, *, descending: bool
+) -> Iterator[T]:
+    """Yield what comes after a place, in the direction asked for."""
     try:
         if descending:
-            end = len(keys) if after is None else bisect_left(keys, after)
-            begin = max(end - size, 0)
-            shown, is_last = keyed[begin:end][::-1], begin == 0
-        else:
-            begin = 0 if after is None else bisect_right(keys, after)
-            shown, is_last = keyed[begin : begin + size], begin + size >= len(keys)
+            begin = len(items) if after is None else bisect_left(items, after, key=key)
+            return (items[place] for place in range(begin - 1, -1, -1))
+        begin = 0 if after is None else bisect_right(items, after, key=key)
     except TypeError:
         raise _unknown() from None
-    found = [item for _, item in shown]
-    return found, None if is_last or not shown else _sealed(name, shown[-1][0])
+    return (items[place] for place in range(begin, len(items)))
 
 
 def _sealed(order: str, key: Key) -> str:
