@@ -35,19 +35,29 @@ _OFFENDERS = 5
 
 
 class TarCodeStore:
-    """Implements `ports.code.CodeStore` with one tar a snapshot in `store`, which is made when needed."""
+    """Implements `ports.code.CodeStore` with one tar a snapshot in `store`, which is made when needed.
+
+    `without` is never packed, `store` unless said otherwise. The state folder must be named there: to open and close
+    a database's files drops this process's locks on them, and another process then cuts them from under it.
+    """
 
     def __init__(
-        self, store: Path, *, limit_bytes: int = LIMIT_BYTES, clock: Clock | None = None
+        self,
+        store: Path,
+        *,
+        limit_bytes: int = LIMIT_BYTES,
+        clock: Clock | None = None,
+        without: Path | None = None,
     ) -> None:
         self._store = store
+        self._without = (without or store).absolute()
         self._limit_bytes = limit_bytes
         self._clock = clock or SystemClock()
 
     def pack(self, folder: str) -> Bundle:
         """See `CodeStore.pack`."""
         top = _folder(folder)
-        found = walk(top, without=self._store.absolute())
+        found = walk(top, without=self._without)
         _refuse_too_large(found, self._limit_bytes, folder)
         files = sum(not stat.S_ISDIR(each.mode) for each in found)
         size = sum(each.size for each in found)

@@ -96,7 +96,7 @@ def connect(
             provider=open_provider(name, settings=settings, environ=surroundings, folder=folder),
             journal=journal or open_journal(folder),
             clock=clock,
-            code=TarCodeStore(folder / "code"),
+            code=TarCodeStore(folder / "code", without=folder),
             watch=_watch(folder, clock, surroundings, watched=watched),
             chance=random.Random(),
             node_files=load_node_files(),

@@ -344,3 +344,16 @@ def test_a_snapshot_taken_again_is_young_again(code, tmp_path):
     store.keep_only(set())
 
     assert bundle == store.bundle(bundle.digest)
+
+
+def test_the_state_folder_is_never_read(tmp_path):
+    """Flow's own state, where it lies inside the packed folder, is neither packed nor opened."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "journal.sqlite-shm").write_bytes(b"locked")
+    (tmp_path / "train.py").write_text("print(1)\n")
+
+    bundle = TarCodeStore(state / "code", without=state).pack(str(tmp_path))
+
+    with tarfile.open(bundle.location) as archive:
+        assert ["train.py"] == archive.getnames()
