@@ -5,14 +5,15 @@ exist: whoever comes next (this call, the next command, the watcher) looks for t
 it is adopted. Absent from complete listings for as long as the provider may lag, it is placed again. One process at a
 time does this for one task, by a claim that ends with its process.
 
-What we don't like: a create that takes effect after the lag makes a double. The younger one is then withdrawn by the
-watcher (`withdraw_doubles`), so two exist for at most one poll.
+What we don't like: a create that takes effect after the lag makes a double. For some minutes after a bid was sent, each
+tick of the watcher looks for one and withdraws it (`withdraw_doubles`), so two exist for at most one poll. One that
+comes later still, or when no watcher runs, is listed as a stray.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from flow_core.domain.bid import Bid, BidRequest, Launch
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
@@ -22,6 +23,9 @@ from flow_core.domain.volume import Attachment, Volume
 from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
 from flow_core.ports.provider import Provider
 from flow_core.services.ports import Ports
+
+#: How long after a bid was sent a double of it is looked for: twice the latest that has been thought of.
+LATE = timedelta(minutes=10)
 
 
 def place(ports: Ports, token: str) -> TaskRecord:
@@ -65,6 +69,13 @@ def withdraw_doubles(ports: Ports, record: TaskRecord, named: Sequence[Bid]) -> 
             "a late answer to one request",
         )
     return doubles
+
+
+def may_be_doubled(record: TaskRecord, now: datetime) -> bool:
+    """Whether a request of this record's that nobody heard of again may still take effect."""
+    if record.step is Step.INTENDED or record.sent_at is None:
+        return False
+    return now - record.sent_at < LATE
 
 
 def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:

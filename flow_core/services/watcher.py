@@ -30,7 +30,7 @@ from flow_core.services.costs import Cost, Costs
 from flow_core.services.delivering import deliver
 from flow_core.services.looking import look
 from flow_core.services.node_logs import NodeLogs
-from flow_core.services.placing import note, place, withdraw_doubles
+from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.reserved import launch
 
@@ -43,6 +43,8 @@ _WORDS = {
     BidState.TERMINATED: "the bid has ended",
 }
 
+#: How many tasks that have ended are looked at again for a bid that came late.
+_ENDED = 20
 #: How soon to look again, in the provider's time, at a task whose bid is not to be seen yet.
 UNSETTLED = timedelta(seconds=10)
 
@@ -73,11 +75,24 @@ class Watcher:
             self._guarded(
                 view.record, lambda record, view=view: self._drive(view, costs[record.token])
             )
+        self._end_doubles()
         return len(records)
 
     def next_due(self) -> datetime | None:
         """Return the earliest deadline met at the last tick, on the provider's clock; None without one."""
         return min(self._deadlines, default=None)
+
+    def _end_doubles(self) -> None:
+        """Withdraw what a request that nobody heard of again has placed by now, beside the bid that is known."""
+        ports, now = self._ports, self._ports.provider.clock.now()
+        recent = ports.journal.recent(_ENDED, provider=ports.provider.name)
+        young = [record for record in recent if may_be_doubled(record, now)]
+        if not young:
+            return
+        name = young[0].wire_name if len(young) == 1 else None
+        named = ports.provider.market.bids(name=name, live=True)
+        for each in young:
+            self._guarded(each, lambda record: withdraw_doubles(ports, record, named))
 
     def _guarded(self, record: TaskRecord, act: object) -> None:
         try:

@@ -21,6 +21,7 @@ from flow_core.errors import NameTaken, QuotaExceeded, Transient
 from flow_core.services.ports import Ports
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
+from flow_providers.mock.rules import IN_MEMORY, SameName
 
 #: More boundaries than a submit crosses (a test shows it).
 BOUNDARIES = 20
@@ -200,3 +201,34 @@ def test_an_ended_tasks_name_is_free_again():
     second = session.tasks.submit(spec())
 
     assert second.token == journal.find("one").token
+
+
+def test_a_double_that_comes_late_is_withdrawn_at_the_next_tick():
+    """A second bid of a task's name, placed by minutes late, is withdrawn and told in the task's history."""
+    cloud = PretendCloud(rules=evolve(IN_MEMORY, same_name=SameName.ANOTHER))
+    session = session_over(cloud, SqliteJournal(":memory:"))
+    market = Sent(cloud.provider.market)
+    session.ports = evolve(session.ports, provider=evolve(cloud.provider, market=market))
+    record = session.tasks.submit(spec())
+    cloud.clock.advance(minutes=1)
+    market.place(market.sent[0])
+    session.watcher.tick()
+
+    assert [record.bid_id] == [bid.id for bid in cloud.provider.market.bids(live=True)]
+    assert any("second bid" in event.what for event in session.tasks.history("one"))
+
+
+class Sent:
+    """A market that remembers what was placed."""
+
+    def __init__(self, market: object) -> None:
+        self._market = market
+        self.sent: list[Any] = []
+
+    def place(self, request: Any) -> Any:
+        """Place a bid, whatever was placed before."""
+        self.sent.append(request)
+        return self._market.place(request)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._market, name)
