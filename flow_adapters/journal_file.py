@@ -114,7 +114,9 @@ class JournalFile:
             return connection
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            # Only a file that nobody has open yet may be opened past sqlite: closing it drops this process's locks.
+            with suppress(FileExistsError):
+                os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
         connection = self._connect(str(self.path))
