@@ -71,13 +71,13 @@ def clear(folder: Path) -> None:
 def remove(place: Path) -> None:
     """Delete a folder with all that is in it, whatever the rights of its own folders say."""
 
-    def open_up(_: object, path: str, __: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).parent.chmod(0o700)
-            Path(path).chmod(0o700)
-            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
-
-    shutil.rmtree(place, onerror=open_up)
+    if not _is_root():
+        for folder, names, _ in os.walk(place):
+            for name in names:
+                inner = Path(folder, name)
+                if not inner.is_symlink():
+                    inner.chmod(0o700)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def attempt(folder: Path) -> str | None:
