@@ -134,6 +134,15 @@ class Control:
             ),
         )
 
+    def relocate(self, task: str) -> datetime:
+        """Have a task's nodes go to another host, and return when they stop here."""
+        return self.engine.change(
+            None,
+            lambda world, now: faults.relocate(
+                world, self.engine.rules, now, _named(world, task).id
+            ),
+        )
+
     def ledger(self) -> Ledger:
         """Return what every bid of the world has cost."""
 

@@ -26,6 +26,11 @@ def boot_again(world: World, rules: Rules, node: NodeRow, at: datetime) -> None:
     """Start a node that is stopped or lost."""
     world.nodes.put(
         evolve(
-            node, state=NodeState.STARTING, since=at, is_booted=False, changes_at=at + rules.boot
+            node,
+            state=NodeState.STARTING,
+            since=at,
+            is_booted=False,
+            is_moving=False,
+            changes_at=at + rules.boot,
         )
     )

@@ -169,8 +169,7 @@ class Engine:
         if each.what == "boot":
             self._boot(world, each)
         elif each.what == "notify":
-            notice = None if each.deadline is None else Notice(NoticeKind.PREEMPTION, each.deadline)
-            self.host.notify(each.target, notice)
+            self.host.notify(each.target, _notice(world, each))
         elif each.what == "stop":
             self.host.stop(each.target, at=each.at)
         elif each.what == "destroy":
@@ -229,3 +228,11 @@ class Engine:
                     evolve(bid, detail=f"node {node.rank} could not start: {refusal.message}")
                 )
                 meter(world, self.rules, bid, each.at)
+
+
+def _notice(world: World, each: EffectRow) -> Notice | None:
+    if each.deadline is None:
+        return None
+    node = world.nodes.held(each.target)
+    is_moving = node is not None and node.is_moving
+    return Notice(NoticeKind.RELOCATION if is_moving else NoticeKind.PREEMPTION, each.deadline)

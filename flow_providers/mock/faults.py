@@ -8,6 +8,7 @@
     lose_node      a node's power is cut; it stays lost, or boots again after a stated time
     lag_listing    bids stay out of listings for this long after they were placed, until told otherwise
     refuse_quota   the next bids are refused for quota
+    relocate       a bid's nodes get a notice, go to another host and boot there from their disks
     set_quota      a project may hold this many instances of a type, until told otherwise
 
 Every one takes a `World` and the time, and is called in a turn of the engine.
@@ -20,6 +21,7 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from flow_core.domain.allocation import NodeState
+from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
 from flow_core.errors import Conflict, FlowError, InvalidRequest, NotFound, QuotaExceeded, Transient
@@ -175,6 +177,28 @@ def lose_node(
     effect(world, "lose", node.id, now)
     meter(world, rules, bid, now)
     return node.id
+
+
+def relocate(world: World, rules: Rules, now: datetime, bid_id: str) -> datetime:
+    """Have a bid's nodes go to another host, and return when they stop here.
+
+    Raises:
+        NotFound: no live bid has that id.
+        Conflict: it doesn't hold its nodes undisturbed.
+    """
+    bid = world.bids.held(bid_id)
+    if bid is None:
+        raise NotFound(f"no live bid is called {bid_id!r}")
+    if bid.state is not BidState.ALLOCATED:
+        raise Conflict(f"{bid.name!r} is {bid.state.value}; only an allocated bid can be relocated")
+    deadline = now + rules.notice
+    world.bids.put(evolve(bid, state=BidState.RELOCATING, notice_ends=deadline))
+    for node in world.nodes.in_group(bid_id):
+        if node.state in (NodeState.STARTING, NodeState.RUNNING):
+            world.nodes.put(evolve(node, state=NodeState.LEAVING, since=now, is_moving=True))
+            if node.is_booted:
+                effect(world, "notify", node.id, now, deadline)
+    return deadline
 
 
 def take(world: World, method: str | None) -> FaultRow | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from flow_core.domain.allocation import Allocation, Node, Notice, NoticeKind
+from flow_core.domain.bid import BidState
 from flow_providers.mock.engine import Engine
 from flow_providers.mock.world import World
 
@@ -30,7 +31,9 @@ def _allocation(world: World, bid_id: str) -> Allocation:
     bid = world.bids.held(bid_id)
     if bid is None:
         return Allocation(bid_id=bid_id)
-    notice = None if bid.notice_ends is None else Notice(NoticeKind.PREEMPTION, bid.notice_ends)
+    is_moving = bid.state is BidState.RELOCATING
+    kind = NoticeKind.RELOCATION if is_moving else NoticeKind.PREEMPTION
+    notice = None if bid.notice_ends is None else Notice(kind, bid.notice_ends)
     nodes = tuple(
         Node(id=row.id, rank=row.rank, state=row.state, private_ip=LOOPBACK, since=row.since)
         for row in world.nodes.in_group(bid_id)

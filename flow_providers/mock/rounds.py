@@ -94,6 +94,7 @@ def stop_nodes(world: World, rules: Rules, bid: BidRow, at: datetime, state: Nod
                     is_booted=False,
                     changes_at=None,
                     is_paused=is_paused,
+                    is_moving=False,
                 )
             )
             effect(world, what, node.id, at)
@@ -106,7 +107,9 @@ def meter(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
     Who is outbid pays its limit while the notice lasts, never the price that it was not willing to pay.
     """
     paid = 0
-    if bid.state is BidState.ALLOCATED or (bid.state is BidState.PREEMPTING and rules.bill_notice):
+    if bid.state in (BidState.ALLOCATED, BidState.RELOCATING) or (
+        bid.state is BidState.PREEMPTING and rules.bill_notice
+    ):
         paid = sum(node.is_booted and node.state in _UP for node in world.nodes.in_group(bid.id))
     price = min(_market(world, bid.market).price, bid.limit)
     running = next((each for each in world.stretches.in_group(bid.id) if each.until is None), None)
@@ -165,8 +168,22 @@ def _node_changes(world: World, rules: Rules, node_id: str, at: datetime) -> Non
 
 def _notice_ends(world: World, rules: Rules, bid_id: str, at: datetime) -> None:
     bid = _bid(world, bid_id)
+    if bid.state is BidState.RELOCATING:
+        _arrive(world, rules, bid, at)
+        return
     bid = world.bids.put(evolve(bid, state=BidState.OPEN, notice_ends=None))
     stop_nodes(world, rules, bid, at, NodeState.STOPPED)
+    clear_later(world, rules, bid.market, at)
+
+
+def _arrive(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
+    """Start nodes that went to another host; their disks went with them."""
+    bid = world.bids.put(evolve(bid, state=BidState.ALLOCATED, notice_ends=None))
+    for node in world.nodes.in_group(bid.id):
+        if node.is_moving:
+            effect(world, "stop", node.id, at)
+            boot_again(world, rules, node, at)
+    meter(world, rules, bid, at)
     clear_later(world, rules, bid.market, at)
 
 

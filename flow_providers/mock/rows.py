@@ -158,7 +158,7 @@ class BidRow(Row):
     @property
     def is_holding(self) -> bool:
         """Whether it occupies instances now."""
-        return self.state in (BidState.ALLOCATED, BidState.PREEMPTING)
+        return self.state in (BidState.ALLOCATED, BidState.PREEMPTING, BidState.RELOCATING)
 
 
 @frozen(kw_only=True)

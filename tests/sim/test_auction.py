@@ -92,6 +92,45 @@ def test_notice_may_be_taken_back():
     assert ["Placed", "Allocated", "Allocated"] == [event["event_type"] for event in events]
 
 
+def test_relocated_nodes_come_back_elsewhere():
+    """Relocating on the bid's status call only, RELOCATING with an end_time, then STARTING and the same instances."""
+    sim = Sim()
+    bid = sim.bid("mine", "$5.00")
+    path = f"/v2/spot/bids/{bid['fid']}"
+    sim.clock.advance(minutes=3)
+    [before] = sim.instances()
+    sim.control("POST", "relocate", json={"bid": bid["fid"]})
+    status, coarse = sim.ask("GET", path + "/status")["status"], sim.read(bid)["status"]
+    moving = sim.ask("GET", f"/v2/instances/{before['fid']}/status")
+    sim.clock.advance(minutes=5)
+    [starting] = sim.instances()
+    sim.clock.advance(seconds=20)
+    [after] = sim.instances()
+
+    assert ("Relocating", "Allocated") == (status, coarse)
+    assert ("STATUS_RELOCATING", "2026-01-01T00:08:00Z") == (moving["status"], moving["end_time"])
+    assert "STATUS_STARTING" == starting["status"]
+    assert before == after
+    assert ["Placed", "Allocated"] == [
+        event["event_type"] for event in sim.ask("GET", path + "/history")["events"]
+    ]
+
+
+def test_relocating_nodes_can_be_outbid_afterwards():
+    """A price that rises during a relocation takes effect when the nodes have arrived; nothing is granted twice."""
+    sim = Sim(market(1))
+    bid = sim.bid("mine", "$5.00")
+    sim.clock.advance(minutes=3)
+    sim.control("POST", "relocate", json={"bid": bid["fid"]})
+    sim.control("POST", "prices", json={"price": "6.00"})
+    sim.clock.advance(minutes=8)
+    leaving = sim.read(bid)["status"]
+    sim.clock.advance(minutes=10)
+
+    assert ("Preempting", "Open") == (leaving, sim.read(bid)["status"])
+    assert ["STATUS_PREEMPTED"] == [each["status"] for each in sim.instances()]
+
+
 def test_paused_bid_keeps_its_instances_and_pays_nothing():
     """Paused instances stay listed by the same ids, run again after the pause, and cost nothing in between."""
     sim = Sim()

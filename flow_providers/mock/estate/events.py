@@ -107,7 +107,7 @@ def _move(before: BidRow, row: BidRow) -> tuple[str, str]:
     if before.state is BidState.PAUSED:
         return "Resumed", row.owner
     if row.state is BidState.ALLOCATED:
-        return "Allocated", ""
+        return ("Allocated", "") if before.state is not BidState.RELOCATING else ("", "")
     if before.state is BidState.PREEMPTING:
         return "Preempted", ""
     return "", ""

@@ -59,6 +59,7 @@ class ControlApi:
             ("POST", "lag"): (_LAG, self._lag),
             ("POST", "quotas"): (_QUOTA, self._quota),
             ("POST", "nodes/lose"): (_NODE, self._lose),
+            ("POST", "relocate"): (_BID, self._relocate),
             ("POST", "projects"): (_PROJECT, self._project),
             ("POST", "people"): (_PERSON, self._person),
         }
@@ -156,6 +157,9 @@ class ControlApi:
         node = self._control.lose_node(asked["bid"], asked["rank"], back_after=asked["back_after"])
         return ok({"instance": node})
 
+    def _relocate(self, asked: Json) -> Response:
+        return ok({"end_time": when(self._control.relocate(asked["bid"]))})
+
     def _project(self, asked: Json) -> Response:
         row = self._engine.change(
             None, lambda world, now: people.add_project(world, asked["name"], now=now)
@@ -227,5 +231,6 @@ _NODE = record(
     {"bid": text(), "rank": whole(least=0, default=0), "back_after": maybe(text())},
     optional=("rank", "back_after"),
 )
+_BID = record({"bid": text()})
 _PROJECT = record({"name": text(least=1)})
 _PERSON = record({"name": text(least=1), "projects": maybe(many(text()))}, optional=("projects",))
