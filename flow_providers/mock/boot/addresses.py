@@ -13,7 +13,8 @@ from collections.abc import Collection
 from flow_core.domain.allocation import Address
 
 _SSH = 22
-_TRIES = 64
+_TRIES = 8
+_EVERYWHERE = "127.0.0.1"
 _TAKEN = (errno.EADDRINUSE, errno.EACCES, errno.EPERM)
 USER = "ubuntu"
 
@@ -26,15 +27,17 @@ def bound(
     `before` is the one it had, kept where possible; `taken` are hosts that other nodes have.
     """
     if before is not None:
-        held = bound_at(before)
-        if held is not None:
-            return held, before
-    host = _host(node_id, taken)
-    for wanted in (port, 0):
+        # Its fellows know the host, and clients ask for the port anew.
+        for wanted in (before.port, 0):
+            held = _bound(before.host, wanted)
+            if held is not None:
+                return held, Address(before.host, held.getsockname()[1], USER)
+    hosts = [*_hosts(node_id, taken), _EVERYWHERE]
+    for host, wanted in [(host, port) for host in hosts] + [(host, 0) for host in hosts]:
         held = _bound(host, wanted)
         if held is not None:
             return held, Address(host, held.getsockname()[1], USER)
-    raise OSError(errno.EADDRNOTAVAIL, f"no port is free at {host}")
+    raise OSError(errno.EADDRNOTAVAIL, "no loopback address is free")
 
 
 def bound_at(address: Address) -> socket.socket | None:
@@ -47,15 +50,14 @@ def destination(address: Address) -> str:
     return address.host if address.port == _SSH else f"{address.host}:{address.port}"
 
 
-def _host(node_id: str, taken: Collection[str]) -> str:
-    # The same node gets the same address on the same machine, if nobody else has it.
+def _hosts(node_id: str, taken: Collection[str]) -> list[str]:
+    """Return where the node may be: the same places for the same node, but for those that others have."""
     chance = random.Random(node_id)
-    for _ in range(_TRIES):
-        host = f"127.{chance.randint(64, 127)}.{chance.randint(0, 255)}.{chance.randint(1, 254)}"
-        if host not in taken and (held := _bound(host, 0)) is not None:
-            held.close()
-            return host
-    return "127.0.0.1"
+    found = [
+        f"127.{chance.randint(64, 127)}.{chance.randint(0, 255)}.{chance.randint(1, 254)}"
+        for _ in range(_TRIES)
+    ]
+    return [host for host in found if host not in taken]
 
 
 def _bound(host: str, port: int) -> socket.socket | None:
