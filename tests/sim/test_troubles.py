@@ -78,6 +78,19 @@ def test_lost_reply_is_told_again_for_its_key():
     assert ([503, 201], 1) == (codes, count(sim))
 
 
+def test_late_create_and_its_repetition_are_one_bid():
+    """A create with a key, repeated while the first is still on its way, makes one bid; without a key, two."""
+    counts = []
+    for headers in ({"idempotency-key": "k"}, {}):
+        sim = Sim()
+        sim.control("POST", "faults", 201, json={"kind": "late", "seconds": 30, **PLACE})
+        codes = [place(sim, headers=headers).status_code for _ in range(2)]
+        sim.clock.advance(minutes=1)
+        counts.append((codes, count(sim)))
+
+    assert [([503, 201], 1), ([503, 201], 2)] == counts
+
+
 def test_trouble_waits_for_its_operation():
     """A fault for one operation leaves the others alone, is listed, and can be taken back."""
     sim = Sim()

@@ -233,6 +233,7 @@ class LateRow(Row):
     path: str
     body: str
     authorization: str
+    idempotency_key: str = ""
 
 
 KINDS: dict[str, type[Row]] = {

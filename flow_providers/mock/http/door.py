@@ -150,6 +150,7 @@ class Door:
                 path=request.path,
                 body=request.body.decode("utf-8", "replace"),
                 authorization=secret,
+                idempotency_key=request.headers.get("idempotency-key", ""),
             )
         )
 
@@ -170,7 +171,10 @@ class Door:
                         method=row.method,
                         path=row.path,
                         body=row.body.encode(),
-                        headers={"authorization": row.authorization},
+                        headers={
+                            "authorization": row.authorization,
+                            "idempotency-key": row.idempotency_key,
+                        },
                     )
                     route, path = table.find(row.method, row.path)
                     try:
