@@ -7,11 +7,13 @@ exits it lets go of the lock and looks once more, so that a task journalled in t
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from flow_adapters import places
 from flow_adapters.clocks import SystemClock
 from flow_adapters.files import write_whole
 from flow_adapters.locks import hold
@@ -41,6 +43,7 @@ class WatchLoop:
         self._clock = SystemClock()
         self._journal = open_journal(state_dir)
         self._sessions: dict[str, Session] = {}
+        self._stamp = 0
         self._troubles: dict[str, str] = {}
         self._resting: dict[str, datetime] = {}
         self._waits: dict[str, Iterator[float]] = {}
@@ -91,6 +94,10 @@ class WatchLoop:
     def _session(self, name: str) -> Session:
         from flow_adapters.wiring import connect
 
+        stamp = self._settings_stamp()
+        if stamp != self._stamp:  # the user has changed a setting since, such as a key's path
+            self._stamp = stamp
+            self._sessions.clear()
         if name not in self._sessions:
             self._sessions[name] = connect(
                 provider=name,
@@ -100,6 +107,12 @@ class WatchLoop:
                 watched=True,
             )
         return self._sessions[name]
+
+    def _settings_stamp(self) -> int:
+        try:
+            return places.user_settings(os.environ).stat().st_mtime_ns
+        except OSError:
+            return 0
 
     def _rest(self, seconds: float) -> None:
         before = self._journal.changes()

@@ -258,6 +258,13 @@ def reset(context: click.Context, yes: bool, as_json: bool) -> None:
     is_flag=True,
     help="Serve the control API below /_sim/ too, with a token of its own.",
 )
+@click.option(
+    "--boot/--no-boot",
+    "boots",
+    default=True,
+    show_default=True,
+    help="Whether instances boot as machines that SSH reaches, or only look so.",
+)
 @_as_json
 @click.pass_context
 def serve(
@@ -268,6 +275,7 @@ def serve(
     state_dir: str | None,
     mood: str,
     control: bool,
+    boots: bool,
     as_json: bool,
 ) -> None:
     """Serve Mithril's REST API over a pretend cloud of its own, on loopback, until interrupted.
@@ -278,7 +286,7 @@ def serve(
 
     serve_until_interrupted(
         environ=context.obj.environ, port=port, rate=rate, seed=seed, state_dir=state_dir, mood=mood,
-        with_control=control, say=lambda said, *lines: _say(context, as_json, said, *lines),
+        with_control=control, boots=boots, say=lambda said, *lines: _say(context, as_json, said, *lines),
     )  # fmt: skip
 
 

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
+
+from attrs import evolve
 
 from flow_adapters.clocks import SystemClock
 from flow_adapters.places import made, state_dir
 from flow_core.errors import Unsupported
-from flow_providers.mock.http.service import Service, on_disk
+from flow_providers.mock.boot.addresses import destination
+from flow_providers.mock.boot.hosting import BootingNodes
+from flow_providers.mock.http.calls import Place, Whereabouts, nowhere
+from flow_providers.mock.http.service import SERVED, Service, on_disk
+from flow_providers.mock.process_nodes import Times
+from flow_providers.mock.rows import NodeRow
 from flow_providers.mock.rules import Mood
+from flow_providers.mock.sqlite_store import SqliteStore
+from flow_providers.mock.world_clock import WorldTimes
 
 
 def serve_until_interrupted(
@@ -22,6 +32,7 @@ def serve_until_interrupted(
     state_dir: str | None,
     mood: str,
     with_control: bool,
+    boots: bool,
     say: Callable[..., object],
 ) -> None:
     """Serve until interrupted; first say where, and what a client needs to know: as values, and as lines.
@@ -39,8 +50,16 @@ def serve_until_interrupted(
         ) from exc
     folder = _folder(environ, state_dir)
     token = secrets.token_urlsafe(18) if with_control else None
+    machines = _machines(folder, rate) if boots else None
     service = on_disk(
-        folder, SystemClock(), rate=rate, mood=Mood(mood), seed=seed, control_token=token
+        folder,
+        SystemClock(),
+        rate=rate,
+        mood=Mood(mood),
+        seed=seed,
+        host=machines,
+        whereabouts=nowhere if machines is None else _whereabouts(machines),
+        control_token=token,
     )
     server = Server(service, port=port)
     said = {
@@ -49,9 +68,31 @@ def serve_until_interrupted(
         "project": service.project,
         "control_token": token,
         "folder": str(folder),
+        "nodes_boot": machines is not None and machines.why_bare is None,
     }
     say(said, *_greeting(service, server.url, rate=rate, folder=folder, token=token))
-    server.run()
+    with machines or nullcontext():
+        server.run()
+
+
+def _machines(folder: Path, rate: float) -> BootingNodes:
+    """Return what boots this world's nodes, telling their times on the world's clock."""
+    times = WorldTimes(SqliteStore(folder / "world.sqlite"), evolve(SERVED, rate=rate))
+    return BootingNodes(
+        folder / "machines", times=Times(simulated=times.simulated, real=times.real)
+    )
+
+
+def _whereabouts(machines: BootingNodes) -> Whereabouts:
+    def place(row: NodeRow) -> Place:
+        address = machines.address(row.id)
+        return (
+            Place()
+            if address is None
+            else Place(ssh_destination=destination(address), private_ip=address.host)
+        )
+
+    return place
 
 
 def _folder(environ: Mapping[str, str], named: str | None) -> Path:
