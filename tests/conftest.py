@@ -23,6 +23,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
 
+#: Where real processes race on a machine with few cores. A test there that fails once is run once more, and pytest
+#: says so; a test that fails twice has failed. Each flake is a bug to be found: see the issue tracker, not this list.
+RACING = ("tests/sim_nodes/", "tests/mock/test_process_nodes", "tests/watch/", "tests/ssh/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give the tests of real processes a second try."""
+    for item in items:
+        if item.nodeid.startswith(RACING):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
