@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from flow_core.domain.money import Price, Spend
     from flow_core.domain.shape import InstanceShape
     from flow_core.domain.status import TaskState
-    from flow_core.domain.task import Dependency, Mount, RunOn, TaskSpec
+    from flow_core.domain.task import TaskSpec
+    from flow_core.domain.task_parts import Dependency, Mount, Recovery, RunOn, Secret
     from flow_core.errors import (
         BillingRefused,
         Conflict,
@@ -54,7 +55,8 @@ _HOMES = {
     "flow_core.domain.money": ("Price", "Spend"),
     "flow_core.domain.shape": ("InstanceShape",),
     "flow_core.domain.status": ("TaskState",),
-    "flow_core.domain.task": ("Dependency", "Mount", "RunOn", "TaskSpec"),
+    "flow_core.domain.task": ("TaskSpec",),
+    "flow_core.domain.task_parts": ("Dependency", "Mount", "Recovery", "RunOn", "Secret"),
     "flow_core.errors": (
         "BillingRefused",
         "Conflict",
@@ -100,7 +102,9 @@ __all__ = [
     "Price",
     "PriceTooLow",
     "QuotaExceeded",
+    "Recovery",
     "RunOn",
+    "Secret",
     "Session",
     "Spend",
     "Task",

@@ -34,6 +34,14 @@ SPELLED = {
     "run_on": "--run-on",
     "max_run_time": "--max-run-time",
     "max_spend": "--max-spend",
+    "idle_timeout": "--idle-timeout",
+    "guard": "--guard",
+    "retries": "--retries",
+    "recovery": "--recovery",
+    "checkpoint": "--checkpoint",
+    "notice_signal": "--signal",
+    "secrets": "--secret",
+    "environment": "--environment",
     "reservation": "--reservation",
     "after": "--after",
     "options": "--option",
@@ -104,6 +112,47 @@ _OPTIONS = [
         help="End it when it has held nodes this long, e.g. 90m or 1h30m.",
     ),
     click.option("--max-spend", metavar="DOLLARS", help="End it before it can have cost more."),
+    click.option(
+        "--idle-timeout",
+        metavar="DURATION",
+        help="End it when its nodes have had nothing to do this long.",
+    ),
+    click.option(
+        "--secret",
+        "secrets",
+        metavar="NAME[=env|keyring]",
+        multiple=True,
+        help="Set a variable to a value that is kept secret; may be repeated.",
+    ),
+    click.option(
+        "--environment",
+        metavar="WHAT",
+        help="What the command's Python comes from: none, python:3.11 or a file such as requirements.txt.",
+    ),
+    click.option(
+        "--retries", metavar="N", help="Run a command that failed again, this often.  [default: 0]"
+    ),
+    click.option(
+        "--recovery",
+        metavar="HOW",
+        help="When the market took its nodes: wait, move:10m or raise:10m.  [default: wait]",
+    ),
+    click.option(
+        "--checkpoint",
+        metavar="DIR",
+        help="A folder on the nodes that must survive a preemption; checked before bidding.",
+    ),
+    click.option(
+        "--signal",
+        "notice_signal",
+        metavar="NAME",
+        help="The signal that tells the command of a notice of preemption.  [default: USR1]",
+    ),
+    click.option(
+        "--guard",
+        metavar="WHO",
+        help="none, or node: its first node holds a key of your account, to end the cost in time.",
+    ),
 ]
 
 

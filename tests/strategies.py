@@ -15,7 +15,19 @@ from flow_core.domain.names import new_token
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.shape import InstanceShape, gpu_families
-from flow_core.domain.task import Condition, Dependency, Mount, RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import (
+    Condition,
+    Dependency,
+    Guard,
+    Keeper,
+    Mount,
+    Recover,
+    Recovery,
+    RunOn,
+    Secret,
+)
+from flow_core.domain.task_rules import NOTICE_SIGNALS
 
 EPOCH = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -46,7 +58,8 @@ shapes = st.one_of(
         st.none() | st.integers(1, 999),
     ),
 )
-variables = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,15}", fullmatch=True)
+variables = st.from_regex(r"[A-RT-Za-z_][A-Za-z0-9_]{0,15}", fullmatch=True)
+secret_names = variables.map("S_{}".format)
 environments = st.dictionaries(variables, st.text(inside, max_size=20), max_size=4)
 paths = st.lists(st.from_regex(r"[a-z0-9_ -]{1,8}", fullmatch=True), min_size=1, max_size=3).map(
     lambda parts: "/data/" + "/".join(parts)
@@ -92,6 +105,22 @@ def task_specs(draw: st.DrawFn) -> TaskSpec:
         ),
         max_run_time=draw(st.none() | durations),
         max_spend=draw(st.none() | spends),
+        idle_timeout=draw(st.none() | durations),
+        guard=draw(st.sampled_from(Guard)),
+        retries=draw(st.integers(0, 100)),
+        checkpoint=draw(st.none() | words),
+        notice_signal=draw(st.none() | st.sampled_from(NOTICE_SIGNALS)),
+        environment=draw(st.none() | words),
+        secrets=tuple(
+            draw(
+                st.lists(
+                    st.builds(Secret, secret_names, st.sampled_from(Keeper)),
+                    max_size=2,
+                    unique_by=lambda each: each.name,
+                )
+            )
+        ),
+        recovery=draw(st.just(Recovery()) | st.builds(Recovery, st.just(Recover.RAISE), durations)),
         after=tuple(after),
     )
 

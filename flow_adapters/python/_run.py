@@ -11,6 +11,7 @@ from flow_adapters.python._sessions import current
 from flow_adapters.python._task import Task
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
+from flow_core.domain.task_parts import Recovery, Secret
 from flow_core.services.session import Session
 
 Money = str | int | float | Decimal
@@ -36,7 +37,17 @@ def run(
     keep: bool = False,
     max_run_time: Duration | None = None,
     max_spend: Money | None = None,
+    idle_timeout: Duration | None = None,
     after: Sequence[str | Task] = (),
+    secrets: Sequence[str | Secret] = (),
+    environment: str | None = None,
+    retries: int = 0,
+    recovery: str | Recovery | None = None,
+    checkpoint: str | None = None,
+    notice_signal: str | None = None,
+    guard: str | None = None,
+    reservation: str | None = None,
+    options: Mapping[str, str] | None = None,
     provider: str | None = None,
     session: Session | None = None,
 ) -> Task:
@@ -46,7 +57,8 @@ def run(
     be left out). `instance_type`, or `gpu`, is such as "8xh100"; without it the cheapest GPU on offer is taken.
     Prices are in dollars per instance-hour (`max_price_per_gpu_hour` is the other spelling), durations in seconds
     or written as "1h30m". The folder `code` is copied to the workspace of every node, minus what its ignore files
-    name; None copies nothing. `after` holds tasks, or texts such as "afterok:prepare", that must end first.
+    name; None copies nothing. `secrets` names variables whose values this machine keeps. `after` holds tasks, or texts
+    such as "afterok:prepare", that must end first.
 
     Raises:
         InvalidRequest: with one sentence for each option that is wrong; nothing was placed.
@@ -74,6 +86,16 @@ def run(
             "keep": keep,
             "max_run_time": max_run_time,
             "max_spend": max_spend,
+            "idle_timeout": idle_timeout,
+            "secrets": list(secrets),
+            "environment": environment,
+            "retries": retries,
+            "recovery": recovery,
+            "checkpoint": checkpoint,
+            "notice_signal": notice_signal,
+            "guard": guard,
+            "reservation": reservation,
+            "options": options,
             "after": [each.name if isinstance(each, Task) else each for each in after],
         }
         spec = task_from_mapping(

@@ -12,8 +12,9 @@ from flow_core.domain.duration import format_duration
 from flow_core.domain.money import Price
 from flow_core.domain.placement import Plan
 from flow_core.domain.shape import InstanceShape
-from flow_core.domain.task import RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_to_mapping
+from flow_core.domain.task_parts import RunOn
 
 
 def bidding_line(plan: Plan) -> str:

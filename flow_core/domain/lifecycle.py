@@ -25,7 +25,7 @@ from flow_core.domain.budget import lease_ends
 from flow_core.domain.money import Spend
 from flow_core.domain.record import Outcome, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
-from flow_core.domain.task import RunOn
+from flow_core.domain.task_parts import RunOn
 
 
 @frozen

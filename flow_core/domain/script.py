@@ -20,7 +20,7 @@ from functools import lru_cache
 from attrs import field, frozen
 
 from flow_core.domain.squeeze import squeezed_python, squeezed_shell
-from flow_core.domain.task import RunOn
+from flow_core.domain.task_parts import RunOn
 from flow_core.errors import InvalidRequest
 
 #: How the core calls the helper over a shell: whatever the node's FLOW_HOME is.

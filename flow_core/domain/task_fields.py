@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from enum import Enum
 from typing import TypeVar
 
 from flow_core.domain.duration import parse_duration
@@ -19,12 +20,23 @@ from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.spelling import nearest
-from flow_core.domain.task import Condition, Dependency, Mount, RunOn
+from flow_core.domain.task_parts import (
+    Condition,
+    Dependency,
+    Guard,
+    Keeper,
+    Mount,
+    Recover,
+    Recovery,
+    RunOn,
+    Secret,
+)
 from flow_core.errors import InvalidRequest
 
 _TRUTHS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _MOUNT_KEYS = ("path", "source", "read_only")
 _Raw = TypeVar("_Raw")
+_Word = TypeVar("_Word", bound=Enum)
 _Done = TypeVar("_Done")
 
 
@@ -212,6 +224,77 @@ def _dependency(value: object, path: str) -> Dependency:
     return Dependency(name, conditions[word]) if colon else Dependency(word)
 
 
+def _environment(value: object, key: str) -> str:
+    if isinstance(value, (Mapping, list)):
+        raise InvalidRequest(
+            {key: "says where the command's Python comes from; variables go under 'env'"}
+        )
+    return _word(value, key)
+
+
+def _signal(value: object, key: str) -> str:
+    word = _word(value, key)
+    return word if word == "none" else word.upper().removeprefix("SIG")
+
+
+def _guard(value: object, key: str) -> Guard:
+    return _one_of(Guard, value, key, "guard")
+
+
+def _recovery(value: object, key: str) -> Recovery:
+    if isinstance(value, Recovery):
+        return value
+    if not isinstance(value, str):
+        raise InvalidRequest(
+            {key: f"{_shown(value)} is no recovery; write wait, move:10m or raise:10m"}
+        )
+    word, colon, after = value.partition(":")
+    how = _one_of(Recover, word, key, "recovery")
+    if how is Recover.WAIT:
+        if colon:
+            raise InvalidRequest({key: f"{_shown(value)}: waiting has no time after which it acts"})
+        return Recovery()
+    return Recovery(how, parse_duration(after if colon else "10m", field=key))
+
+
+def _secrets(value: object, key: str) -> tuple[Secret, ...]:
+    if isinstance(value, (str, Secret)):
+        value = [value]
+    if isinstance(value, Mapping):
+        value = [f"{name}={keeper}" for name, keeper in value.items()]
+    if not isinstance(value, Sequence):
+        raise InvalidRequest({key: f"{_shown(value)} is no list of names such as 'WANDB_API_KEY'"})
+    return tuple(_each(_items(value, key), _secret))
+
+
+def _secret(value: object, path: str) -> Secret:
+    if isinstance(value, Secret):
+        return value
+    if not isinstance(value, str):
+        raise InvalidRequest({path: f"{_shown(value)} is no name of a secret"})
+    name, equals, keeper = value.partition("=")
+    if not equals:
+        return Secret(name)
+    if keeper not in {each.value for each in Keeper}:  # it may be the secret itself
+        raise InvalidRequest(
+            {
+                path: f"{name} says where its value is kept: {name}=env or {name}=keyring, never the value"
+            }
+        )
+    return Secret(name, Keeper(keeper))
+
+
+def _one_of(words: type[_Word], value: object, key: str, what: str) -> _Word:
+    known = {each.value: each for each in words}
+    if isinstance(value, words):
+        return value
+    if isinstance(value, str) and value in known:
+        return known[value]
+    near = nearest(value, known) if isinstance(value, str) else None
+    advice = f"nearest is {near!r}" if near else "write " + " or ".join(map(repr, known))
+    raise InvalidRequest({key: f"{_shown(value)} is no {what}; {advice}"})
+
+
 def _items(values: Sequence[object], key: str) -> list[tuple[str, object]]:
     return [(f"{key}[{place}]", value) for place, value in enumerate(values)]
 
@@ -264,4 +347,12 @@ READERS: dict[str, Callable[[object, str], object]] = {
     "reservation": _word,
     "after": _after,
     "options": _options,
+    "secrets": _secrets,
+    "environment": _environment,
+    "idle_timeout": _duration,
+    "guard": _guard,
+    "retries": _count,
+    "recovery": _recovery,
+    "checkpoint": _word,
+    "notice_signal": _signal,
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
+from enum import Enum
 
 from attrs import fields
 
@@ -20,8 +21,9 @@ from flow_core.domain.duration import format_duration
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.spelling import nearest
-from flow_core.domain.task import Condition, Dependency, Mount, RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_fields import READERS
+from flow_core.domain.task_parts import Condition, Dependency, Mount, Recovery, Secret
 from flow_core.errors import InvalidRequest
 
 #: Fields that are written under another key.
@@ -40,8 +42,12 @@ _FOREIGN = {
     "entrypoint": "command",
     "run": "command",
     "script": "command",
-    "environment": "env",
     "env_vars": "env",
+    "max_restarts": "retries",
+    "max_retries": "retries",
+    "requirements": "environment",
+    "conda": "environment",
+    "idle": "idle_timeout",
     "gpus": "gpu",
     "gpu_type": "gpu",
     "accelerators": "gpu",
@@ -176,8 +182,10 @@ def _plain(value: object) -> object:
         return value.micros / 10**6 if rest else dollars
     if isinstance(value, timedelta):
         return format_duration(value)
-    if isinstance(value, RunOn):
+    if isinstance(value, Enum):
         return value.value
+    if isinstance(value, Recovery):
+        return str(value)
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, tuple):
@@ -198,4 +206,4 @@ def _plain_item(item: object) -> object:
         return {**plain, "read_only": True} if item.read_only else plain
     if isinstance(item, Dependency):
         return item.task if item.condition is Condition.OK else str(item)
-    return item
+    return str(item) if isinstance(item, Secret) else item

@@ -11,8 +11,10 @@ from typing import Any
 from attrs import fields
 
 from flow_core.domain.names import LONGEST_NAME
-from flow_core.domain.task import MAX_INSTANCES, Condition, RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import KEYS
+from flow_core.domain.task_parts import Condition, Guard, Keeper, RunOn
+from flow_core.domain.task_rules import MAX_INSTANCES, MAX_RETRIES
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -52,6 +54,13 @@ _DEPENDENCY = {
     + "|".join(f"after{each.value}" for each in Condition)
     + r"):)?[A-Za-z0-9][A-Za-z0-9._\-=,+@/]*$",
 }
+_SECRET = {
+    "type": "string",
+    "pattern": "^[A-Za-z_][A-Za-z0-9_]*(=(" + "|".join(each.value for each in Keeper) + "))?$",
+}
+_DURATION = {
+    "oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "[0-9]"}]
+}
 
 #: field of TaskSpec -> what its raw form may be.
 _FORMS: dict[str, dict[str, Any]] = {
@@ -77,9 +86,15 @@ _FORMS: dict[str, dict[str, Any]] = {
     "code": _TEXT,
     "run_on": {"enum": [each.value for each in RunOn]},
     "keep": {"type": "boolean"},
-    "max_run_time": {
-        "oneOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": "[0-9]"}]
-    },
+    "max_run_time": _DURATION,
+    "idle_timeout": _DURATION,
+    "secrets": {"oneOf": [_SECRET, {"type": "array", "items": _SECRET}, {"type": "object"}]},
+    "environment": _TEXT,
+    "guard": {"enum": [each.value for each in Guard]},
+    "retries": {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES},
+    "recovery": {"type": "string", "pattern": "^(wait|(move|raise)(:.*[0-9].*)?)$"},
+    "checkpoint": _TEXT,
+    "notice_signal": _TEXT,
     "max_spend": _MONEY,
     "reservation": _TEXT,
     "after": {"oneOf": [_DEPENDENCY, {"type": "array", "items": _DEPENDENCY}]},

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from attrs import field, frozen
 
-from flow_core.domain.task import Source
+from flow_core.domain.task_parts import Source
 from flow_core.errors import Unsupported
 from flow_core.ports.account import Account
 from flow_core.ports.catalog import Catalog

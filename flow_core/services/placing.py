@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from flow_core.domain.bid import Bid, BidRequest, Launch
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
-from flow_core.domain.task import Source, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Source
 from flow_core.domain.volume import Attachment, Volume
 from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
 from flow_core.ports.provider import Provider

@@ -14,7 +14,8 @@ from flow_core.domain.placement import Plan, choose
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
-from flow_core.domain.task import Mount, Source, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Mount, Source
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream

@@ -24,7 +24,7 @@ from flow_core.domain.lifecycle import (
 )
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.status import TaskView
-from flow_core.domain.task import Condition, Dependency
+from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import FlowError, NotFound
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.delivering import deliver

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flow_adapters.http import Bearer, Http, Retries, Timeouts
 from flow_adapters.http_reading import checked_base_url, origin_of
-from flow_core.domain.task import Source
+from flow_core.domain.task_parts import Source
 from flow_core.errors import Misconfigured
 from flow_core.ports.clock import Clock
 from flow_core.ports.provider import Limits, Provider, ProviderContext

@@ -16,7 +16,7 @@ from flow_core.domain.allocation import Notice
 from flow_core.domain.bid import Launch
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 from flow_core.domain.script import NodeTask, parse_script
-from flow_core.domain.task import RunOn
+from flow_core.domain.task_parts import RunOn
 from flow_core.domain.volume import Attachment
 from flow_core.errors import InvalidRequest
 from flow_core.ports.clock import Clock

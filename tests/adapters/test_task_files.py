@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from flow_adapters.task_files import read_task, read_task_file, task_text, write_task_file
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
-from flow_core.domain.task import Mount, TaskSpec
+from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping, task_to_mapping
+from flow_core.domain.task_parts import Mount
 from flow_core.errors import InvalidRequest
 from tests import strategies
 

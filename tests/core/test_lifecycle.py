@@ -25,7 +25,8 @@ from flow_core.domain.money import Price, Spend
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.shape import parse_shape
-from flow_core.domain.task import RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import RunOn
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
 SHAPE = parse_shape("8xh100")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from flow_core.domain.bid import Quote
@@ -99,6 +99,7 @@ def test_the_cheapest_that_fits_is_chosen(task, market, ceiling):
         assert plan is (PriceTooLow if fitting else NoCapacity)
 
 
+@settings(suppress_health_check=[HealthCheck.filter_too_much])
 @given(specs, markets, limits)
 def test_a_limit_is_within_its_bounds(task, market, ceiling):
     """A limit of the user's is kept; another is at least the floor and never above the ceiling."""

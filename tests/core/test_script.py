@@ -14,7 +14,7 @@ from flow_adapters.node_files import load_node_files
 from flow_core.domain.names import TOKEN_LENGTH
 from flow_core.domain.script import MAX_OWN_CHARS, NodeTask, parse_script, render_script
 from flow_core.domain.squeeze import squeezed_python, squeezed_shell
-from flow_core.domain.task import RunOn
+from flow_core.domain.task_parts import RunOn
 from flow_core.errors import InvalidRequest
 
 FILES = load_node_files()

@@ -22,7 +22,8 @@ from flow_core.domain.record import STEP_TRANSITIONS, Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.status import FINAL, TASK_TRANSITIONS, TaskState, TaskView, task_state
-from flow_core.domain.task import RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import RunOn
 from tests import strategies
 from tests.strategies import EPOCH
 

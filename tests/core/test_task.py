@@ -11,16 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.task import (
-    MAX_INSTANCES,
-    MAX_STRING_BYTES,
-    Condition,
-    Dependency,
-    Mount,
-    Source,
-    TaskSpec,
-    problems_with,
-)
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Condition, Dependency, Mount, Source
+from flow_core.domain.task_rules import MAX_INSTANCES, MAX_STRING_BYTES, problems_with
 from flow_core.errors import InvalidRequest
 from tests import strategies
 

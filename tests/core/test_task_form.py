@@ -12,8 +12,18 @@ from hypothesis import strategies as st
 
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.shape import InstanceShape
-from flow_core.domain.task import Condition, Dependency, Mount, RunOn, TaskSpec
+from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import KEYS, task_from_mapping, task_to_mapping
+from flow_core.domain.task_parts import (
+    Condition,
+    Dependency,
+    Keeper,
+    Mount,
+    Recover,
+    Recovery,
+    RunOn,
+    Secret,
+)
 from flow_core.errors import InvalidRequest
 from tests import strategies
 
@@ -95,7 +105,7 @@ def test_every_problem_is_told_at_once():
 
     assert ["num_instances", "instance_type", "enviroment", "max_run_time", "env"] == list(problems)
     assert "nearest is '8xa100'" in problems["instance_type"]
-    assert "nearest is 'env'" in problems["enviroment"]
+    assert "nearest is 'environment'" in problems["enviroment"]
 
 
 @pytest.mark.parametrize(
@@ -317,3 +327,37 @@ def test_a_number_where_text_belongs_is_taken_as_written(key):
 def test_nothing_left_to_pay_is_refused():
     """A ceiling of $0 would end the task before it began."""
     assert "max_spend" in problems_of(max_spend=0)
+
+
+def test_variables_under_environment_are_shown_the_way_to_env():
+    """Other tools call variables `environment`; ours is where the command's Python comes from."""
+    problems = problems_of(environment={"A": "1"})
+
+    assert "variables go under 'env'" in problems["environment"]
+
+
+def test_a_secret_names_its_keeper_and_never_its_value():
+    """`NAME=keyring` is read, and a value in its place is refused without being shown."""
+    spec = task_from_mapping({"command": "true", "secrets": ["A", "B=keyring"]})
+    assert (Secret("A"), Secret("B", Keeper.KEYRING)) == spec.secrets
+
+    (problem,) = problems_of(secrets=["TOKEN=hunter2"]).values()
+    assert "never the value" in problem
+    assert "hunter2" not in problem
+
+
+def test_a_recovery_is_a_word_and_a_time():
+    """`move:5m` reads back as it was written; moving out of a named region contradicts itself."""
+    spec = task_from_mapping({"command": "true", "recovery": "move:5m"})
+    assert Recovery(Recover.MOVE, timedelta(minutes=5)) == spec.recovery
+    assert "move:5m" == task_to_mapping(spec)["recovery"]
+
+    assert "which the task names" in problems_of(recovery="move", region="us-1")["recovery"]
+    assert "nearest is 'raise'" in problems_of(recovery="rise:5m")["recovery"]
+
+
+def test_a_signal_may_be_written_in_any_of_its_ways():
+    """SIGUSR2, usr2 and USR2 are one signal; `none` is none."""
+    for word in ("SIGUSR2", "usr2", "USR2"):
+        assert "USR2" == task_from_mapping({"command": "true", "notice_signal": word}).notice_signal
+    assert "none" == task_from_mapping({"command": "true", "notice_signal": "none"}).notice_signal

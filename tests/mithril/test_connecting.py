@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from flow_adapters.clocks import ManualClock
-from flow_core.domain.task import Source
+from flow_core.domain.task_parts import Source
 from flow_core.errors import FlowError, Misconfigured, NotAuthorized, Transient
 from flow_core.ports.provider import ProviderContext
 from flow_providers.mithril import connect

@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from flow_core.domain.run import RunPhase, Stream
-from flow_core.domain.task import RunOn
+from flow_core.domain.task_parts import RunOn
 from tests.node.conftest import BareNode
 from tests.node.kit import PATIENCE_S, is_alive, is_held, pythons, wait_for_bytes
 

@@ -11,7 +11,8 @@ import flow
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.record import Outcome
 from flow_core.domain.status import TaskState
-from flow_core.domain.task import Dependency, Mount, TaskSpec
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Dependency, Mount
 from flow_core.errors import InvalidRequest, NameTaken, NoCapacity, PriceTooLow, Unsupported
 from flow_core.services.ports import Defaults
 from flow_core.services.session import Session
