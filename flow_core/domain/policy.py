@@ -1,0 +1,389 @@
+"""Bid policies: rules that choose a bid's limit from what the market says when the bid is made.
+
+A policy answers once, before the bid; the limit then stands until somebody changes it. How one is written:
+
+    12.29                the limit itself, in dollars per instance-hour
+    2x                   twice the current price
+    p90, p90/24h         a cent above what the price stayed at or under for 90 % of the last 7 days, or 24 hours
+    budget:40@09:00      what $40 allow for all instances until 09:00; the task never costs more than that
+    budget:40@8h         the same, until 8 hours from now; a date and time, such as 2026-03-02T09:00Z, does too
+
+The budget's rule: `limit = budget / (instances × hours)`, where hours run to the deadline, or are the task's own
+`max_run_time` if that is shorter. Every bid up to that limit keeps the promise, and a higher limit never wins less, so
+that is the one to make. Times of day are in UTC unless they say otherwise: `09:00+01:00`.
+
+Why a cent above a percentile: who bids exactly the price may lose (contract, section 3), so a bid at the percentile
+would have nodes for less than that share of the time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Protocol
+
+from attrs import field, frozen
+
+from flow_core.domain.duration import format_duration, parse_duration, rough_duration
+from flow_core.domain.moment import parse_moment
+from flow_core.domain.money import Price, Spend
+from flow_core.domain.price_track import PriceTrack
+from flow_core.errors import InvalidRequest
+
+#: How far a percentile looks back when it doesn't say.
+DEFAULT_WINDOW = timedelta(days=7)
+LONGEST_WINDOW = timedelta(days=90)
+MOST_TIMES = Decimal(1000)
+_CENT = Price.from_cents(1)
+_TIMES = re.compile(r"(?:(\d{1,6}(?:\.\d{1,6})?)\s*[x×]|[x×]\s*(\d{1,6}(?:\.\d{1,6})?))")
+_PERCENT = re.compile(r"p(\d{1,3}(?:\.\d{1,3})?)(?:/(.+))?")
+_BUDGET = re.compile(r"(?:budget:)?\s*([^@]+)@(.+)")
+_TIME_OF_DAY = re.compile(r"(\d{1,2}):(\d\d)(z|[+-]\d\d:?\d\d)?")
+_GRAMMAR = "write '12.29', '2x', 'p90/24h' or 'budget:40@09:00'"
+_SOME_DAY = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+@frozen(kw_only=True)
+class Outlook:
+    """What a policy may look at: the market as it is now, its past, and how much of it the task wants.
+
+    `run_time` is the longest that the task may hold nodes, None without such an end. `track` is None where the past
+    isn't known, or wasn't asked for.
+    """
+
+    now: datetime
+    price: Price
+    instances: int = 1
+    run_time: timedelta | None = None
+    track: PriceTrack | None = None
+    price_source: str = ""
+    price_as_of: datetime | None = None
+
+
+@frozen
+class Input:
+    """One thing that a limit was chosen by: what it is, what it said, who said so and when."""
+
+    name: str
+    value: str
+    source: str = ""
+    as_of: datetime | None = None
+
+
+@frozen(kw_only=True)
+class Decision:
+    """The limit that a policy gave, in words why, and by which inputs. `policy` is how it is written."""
+
+    policy: str
+    limit: Price
+    why: str
+    inputs: tuple[Input, ...] = ()
+
+
+class BidPolicy(Protocol):
+    """Chooses a limit. Pure: equal outlooks give equal limits, and nothing is asked of the world.
+
+    `str(policy)` is how it is written, and `parse_policy` reads it back as an equal value.
+    """
+
+    @property
+    def window(self) -> timedelta | None:
+        """How much of the past it must see; None when it needs none."""
+        ...
+
+    @property
+    def total(self) -> Spend | None:
+        """The most that the whole task may cost under this policy; None when it doesn't say."""
+        ...
+
+    def limit(self, outlook: Outlook) -> Price:
+        """Return the limit per instance-hour.
+
+        Raises:
+            InvalidRequest: there is none: its deadline has passed, or it lacks the past that it needs.
+        """
+        ...
+
+    def why(self, outlook: Outlook) -> str:
+        """Return a clause that says how the limit comes about."""
+        ...
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """Return what the limit was chosen by."""
+        ...
+
+
+@frozen
+class Fixed:
+    """Always the same limit."""
+
+    amount: Price
+
+    window: timedelta | None = field(default=None, init=False, eq=False, repr=False)
+    total: Spend | None = field(default=None, init=False, eq=False, repr=False)
+
+    def limit(self, outlook: Outlook) -> Price:
+        """Return the limit it was made with."""
+        return self.amount
+
+    def why(self, outlook: Outlook) -> str:
+        """See `BidPolicy.why`."""
+        return "a fixed limit"
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """Nothing but itself."""
+        return ()
+
+    def __str__(self) -> str:
+        return str(self.amount).replace("$", "").replace(",", "")
+
+
+@frozen
+class Multiple:
+    """So many times the current price, rounded half up to a cent."""
+
+    times: Decimal
+
+    window: timedelta | None = field(default=None, init=False, eq=False, repr=False)
+    total: Spend | None = field(default=None, init=False, eq=False, repr=False)
+
+    def limit(self, outlook: Outlook) -> Price:
+        """See `BidPolicy.limit`."""
+        return outlook.price.scaled(self.times)
+
+    def why(self, outlook: Outlook) -> str:
+        """See `BidPolicy.why`."""
+        return f"{_plain(self.times)} × the current price of {outlook.price}"
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """The current price."""
+        return (_current(outlook),)
+
+    def __str__(self) -> str:
+        return f"{_plain(self.times)}x"
+
+
+@frozen
+class Percentile:
+    """A cent above what the price stayed at or under for `percent` (over 0, at most 100) of the time in `window`."""
+
+    percent: Decimal
+    window: timedelta = DEFAULT_WINDOW
+
+    total: Spend | None = field(default=None, init=False, eq=False, repr=False)
+
+    def limit(self, outlook: Outlook) -> Price:
+        """See `BidPolicy.limit`; grows with `percent`."""
+        until = outlook.now.timestamp()
+        found = _past(outlook, self).quantile(
+            float(self.percent) / 100, since=until - self.window.total_seconds(), until=until
+        )
+        return Price(found.micros + _CENT.micros)
+
+    def why(self, outlook: Outlook) -> str:
+        """See `BidPolicy.why`."""
+        below = Price(self.limit(outlook).micros - _CENT.micros)
+        share = f"{_plain(self.percent)} % of the last {format_duration(self.window)}"
+        return f"the price was at or under {below} for {share}; a cent above that"
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """The history that was looked at: how far it went, between which prices, and how new its end is."""
+        track = _past(outlook, self)
+        until = outlook.now.timestamp()
+        since = max(until - self.window.total_seconds(), track.starts[0])
+        low, high = track.range(since=since, until=until)
+        prices = len(track.stretches(since, until))
+        seen = rough_duration(timedelta(seconds=max(until - since, 0)))
+        value = f"{seen} back, {prices} prices from {low} to {high}"
+        return (Input("price history", value, track.source, track.until),)
+
+    def __str__(self) -> str:
+        return f"p{_plain(self.percent)}/{format_duration(self.window)}"
+
+
+@frozen
+class Budget:
+    """What `most` allows for all instances until `by`: a time of day, a moment or a duration, as it was written.
+
+    The same text is another moment tomorrow: it is read against the clock when the bid is made.
+    """
+
+    most: Spend
+    by: str
+
+    window: timedelta | None = field(default=None, init=False, eq=False, repr=False)
+
+    @property
+    def total(self) -> Spend:
+        """The budget itself."""
+        return self.most
+
+    def limit(self, outlook: Outlook) -> Price:
+        """Return the highest limit with which `most` can't be passed, rounded down to a cent; see the module's top."""
+        held = self._held(outlook) // timedelta(microseconds=1)
+        cents = self.most.micros * 3_600_000_000 // (held * outlook.instances * 10_000)
+        if cents == 0:
+            raise InvalidRequest(
+                {"bid_policy": f"{self}: buys not even a cent's worth of each hour; allow more"}
+            )
+        return Price.from_cents(cents)
+
+    def why(self, outlook: Outlook) -> str:
+        """See `BidPolicy.why`."""
+        held = self._held(outlook)
+        each = "" if outlook.instances == 1 else f"{outlook.instances} instances × "
+        return f"{self.most} / ({each}{rough_duration(held)})"
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """The deadline, and the task's own end where that comes first."""
+        deadline = self.deadline(outlook.now)
+        left = rough_duration(deadline - outlook.now)
+        found = [
+            Input(
+                "deadline", f"{deadline:%Y-%m-%d %H:%MZ}, {left} from now", "the provider's clock"
+            )
+        ]
+        if outlook.run_time is not None and outlook.run_time < deadline - outlook.now:
+            found.append(Input("max run time", format_duration(outlook.run_time), "the task"))
+        return (*found, _current(outlook))
+
+    def deadline(self, now: datetime) -> datetime:
+        """Return the moment that `by` says at `now`, in UTC; a time of day is the next one."""
+        return deadline_of(self.by, now=now)
+
+    def _held(self, outlook: Outlook) -> timedelta:
+        deadline = self.deadline(outlook.now)
+        left = deadline - outlook.now
+        if left <= timedelta(0):
+            raise InvalidRequest(
+                {"bid_policy": f"{self}: {deadline:%Y-%m-%d %H:%MZ} has passed; name a later time"}
+            )
+        return left if outlook.run_time is None else min(left, outlook.run_time)
+
+    def __str__(self) -> str:
+        dollars, micros = divmod(self.most.micros, 10**6)
+        cents = f".{micros:06d}".rstrip("0") if micros else ""
+        return f"budget:{dollars}{cents}@{self.by}"
+
+
+def parse_policy(text: object, *, field: str = "bid_policy") -> BidPolicy:
+    """Return the policy that `text` says, by the grammar at the module's top; a number is a fixed limit.
+
+    Raises:
+        InvalidRequest: it says none.
+    """
+    if isinstance(text, bool) or not isinstance(text, (str, int, float, Decimal)):
+        raise InvalidRequest({field: f"{text!r} is no bid policy; {_GRAMMAR}"})
+    word = str(text).strip()
+    for form, read in _FORMS:
+        match = form.fullmatch(word.lower())
+        if match:
+            return read(match, word, field)
+    try:
+        amount = Price.parse(text, field=field)
+    except InvalidRequest as error:
+        if any(char.isdigit() for char in word[:2]):
+            raise
+        raise InvalidRequest({field: f"{word!r} is no bid policy; {_GRAMMAR}"}) from error
+    if amount == Price.ZERO:
+        raise InvalidRequest({field: "the limit is $0.00; a bid of nothing wins nothing"})
+    return Fixed(amount)
+
+
+def decide(policy: BidPolicy, outlook: Outlook) -> Decision:
+    """Return what `policy` says to `outlook`, explained.
+
+    Raises:
+        InvalidRequest: see `BidPolicy.limit`.
+    """
+    return Decision(
+        policy=str(policy),
+        limit=policy.limit(outlook),
+        why=policy.why(outlook),
+        inputs=policy.inputs(outlook),
+    )
+
+
+def deadline_of(text: str, *, now: datetime, field: str = "bid_policy") -> datetime:
+    """Return the moment that a deadline says: `09:00` (the next, in UTC), `8h` from `now`, or a moment.
+
+    Raises:
+        InvalidRequest: it says none.
+    """
+    word = text.strip().lower()
+    match = _TIME_OF_DAY.fullmatch(word)
+    if match:
+        return _next_time(match, word, now, field)
+    if re.fullmatch(r"\+?(\d+[dhms])+", word):
+        return now + parse_duration(word.lstrip("+"), field=field)
+    return parse_moment(text.strip(), now=now, field=field)
+
+
+def _next_time(match: re.Match[str], word: str, now: datetime, field: str) -> datetime:
+    try:
+        offset = (match[3] or "z").replace("z", "+0000")
+        told = datetime.strptime(f"{match[1]}:{match[2]}{offset}", "%H:%M%z")
+    except ValueError as error:
+        raise InvalidRequest({field: f"{word!r} is no time of day; write '09:00'"}) from error
+    here = now.astimezone(told.tzinfo)
+    found = here.replace(hour=told.hour, minute=told.minute, second=0, microsecond=0)
+    if found <= here:
+        found += timedelta(days=1)
+    return found.astimezone(timezone.utc)
+
+
+def _times(match: re.Match[str], word: str, field: str) -> BidPolicy:
+    times = Decimal(match[1] or match[2])
+    if not 0 < times <= MOST_TIMES:
+        raise InvalidRequest({field: f"{word!r} must be more than 0x and at most {MOST_TIMES}x"})
+    return Multiple(times)
+
+
+def _percent(match: re.Match[str], word: str, field: str) -> BidPolicy:
+    percent = Decimal(match[1])
+    if not 0 < percent <= 100:
+        raise InvalidRequest({field: f"{word!r} must lie over p0 and at most at p100"})
+    window = parse_duration(match[2], field=field) if match[2] else DEFAULT_WINDOW
+    if window > LONGEST_WINDOW:
+        longest = format_duration(LONGEST_WINDOW)
+        raise InvalidRequest(
+            {field: f"{word!r} looks back further than {longest}, the most there is"}
+        )
+    return Percentile(percent, window)
+
+
+def _budget(match: re.Match[str], word: str, field: str) -> BidPolicy:
+    most = Spend.parse(match[1], field=field)
+    if most <= Spend.ZERO:
+        raise InvalidRequest({field: f"{word!r} allows nothing"})
+    by = word.partition("@")[2].strip()
+    deadline_of(by, now=_SOME_DAY, field=field)
+    return Budget(most, by)
+
+
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str], str, str], BidPolicy]], ...] = (
+    (_TIMES, _times),
+    (_PERCENT, _percent),
+    (_BUDGET, _budget),
+)
+
+
+def _past(outlook: Outlook, policy: BidPolicy) -> PriceTrack:
+    if outlook.track is None:
+        raise InvalidRequest(
+            {"bid_policy": f"{policy}: needs the market's price history, which isn't told here"},
+            hint="`2x` or a limit in dollars need none",
+        )
+    return outlook.track
+
+
+def _current(outlook: Outlook) -> Input:
+    source = outlook.price_source or "the market"
+    return Input("price now", f"{outlook.price}/hr", source, outlook.price_as_of)
+
+
+def _plain(number: Decimal) -> str:
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
