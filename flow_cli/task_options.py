@@ -25,6 +25,7 @@ SPELLED = {
     "num_instances": "--num-instances",
     "max_price_per_hour": "--max-price-per-hour",
     "max_price_per_gpu_hour": "--max-price-per-gpu-hour",
+    "bid_policy": "--policy",
     "region": "--region",
     "image": "--image",
     "env": "--env",
@@ -74,6 +75,12 @@ _OPTIONS = [
         help="Bid at most this per instance and hour.  [default: 1.5 times the price now]",
     ),
     click.option("--max-price-per-gpu-hour", metavar="DOLLARS", help="The same per GPU and hour."),
+    click.option(
+        "--policy",
+        "bid_policy",
+        metavar="POLICY",
+        help="How the limit is chosen, under any maximum: 12.29, 2x, p90/24h or budget:40@09:00.",
+    ),
     click.option("--region", help="Bid only in this region."),
     click.option("--image", help="Container image to run in, where the provider has containers."),
     click.option(

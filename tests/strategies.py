@@ -12,6 +12,7 @@ from flow_core.domain.bid import Bid, BidState, Quote
 from flow_core.domain.duration import LONGEST
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import new_token
+from flow_core.domain.policy import Budget, Fixed, Multiple, Percentile
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.shape import InstanceShape, gpu_families
@@ -74,6 +75,16 @@ sources = st.one_of(
 mounts = st.lists(
     st.builds(Mount, paths, sources, st.booleans()), max_size=3, unique_by=lambda mount: mount.path
 ).map(tuple)
+policies = st.one_of(
+    limits.map(Fixed),
+    st.decimals("0.1", 1000, places=2).map(Multiple),
+    st.builds(
+        Percentile,
+        st.decimals("0.1", 100, places=1),
+        st.integers(1, 90 * 86_400).map(lambda seconds: timedelta(seconds=seconds)),
+    ),
+    st.builds(Budget, spends, st.sampled_from(["09:00", "9:30+02:00", "8h", "2026-03-02T09:00Z"])),
+)
 dependencies = st.builds(Dependency, names, st.sampled_from(Condition))
 
 
@@ -88,6 +99,7 @@ def task_specs(draw: st.DrawFn) -> TaskSpec:
         instance_type=draw(st.none() | shapes),
         num_instances=draw(st.integers(1, 10_000)),
         max_price=draw(st.none() | limits),
+        bid_policy=draw(st.none() | policies),
         region=draw(st.none() | words),
         image=draw(st.none() | words),
         env=draw(environments),

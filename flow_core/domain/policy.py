@@ -268,6 +268,10 @@ class Budget:
         return f"budget:{dollars}{cents}@{self.by}"
 
 
+#: Every kind of policy that can be written.
+KINDS = (Fixed, Multiple, Percentile, Budget)
+
+
 def parse_policy(text: object, *, field: str = "bid_policy") -> BidPolicy:
     """Return the policy that `text` says, by the grammar at the module's top; a number is a fixed limit.
 

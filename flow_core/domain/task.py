@@ -14,6 +14,7 @@ from datetime import timedelta
 from attrs import field, frozen
 
 from flow_core.domain.money import Price, Spend
+from flow_core.domain.policy import BidPolicy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task_parts import Dependency, Guard, Mount, Recovery, RunOn, Secret
 from flow_core.domain.task_rules import problems_with
@@ -58,6 +59,13 @@ class TaskSpec:
     )
     max_price: Price | None = field(
         default=None, metadata=_doc("The most to pay, in dollars per instance-hour.", 12.29)
+    )
+    bid_policy: BidPolicy | None = field(
+        default=None,
+        metadata=_doc(
+            "How the limit is chosen, within max_price_per_hour: dollars, 2x, p90/24h or budget:40@09:00.",
+            "p90/24h",
+        ),
     )
     region: str | None = field(
         default=None, metadata=_doc("Bid only in this region.", "us-central5-a")

@@ -18,6 +18,7 @@ from typing import TypeVar
 from flow_core.domain.duration import parse_duration
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
+from flow_core.domain.policy import KINDS, parse_policy
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task_parts import (
@@ -70,6 +71,10 @@ def _count(value: object, key: str) -> int:
 
 def _price(value: object, key: str) -> Price:
     return value if isinstance(value, Price) else Price.parse(value, field=key)  # type: ignore[arg-type]
+
+
+def _policy(value: object, key: str) -> object:
+    return value if isinstance(value, KINDS) else parse_policy(value, field=key)
 
 
 def _spend(value: object, key: str) -> Spend:
@@ -334,6 +339,7 @@ READERS: dict[str, Callable[[object, str], object]] = {
     "instance_type": _shape,
     "num_instances": _count,
     "max_price": _price,
+    "bid_policy": _policy,
     "region": _word,
     "image": _word,
     "env": _env,

@@ -19,6 +19,7 @@ from attrs import fields
 
 from flow_core.domain.duration import format_duration
 from flow_core.domain.money import Price, Spend
+from flow_core.domain.policy import KINDS
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task import TaskSpec
@@ -56,6 +57,7 @@ _FOREIGN = {
     "num_nodes": "num_instances",
     "replicas": "num_instances",
     "price": "max_price_per_hour",
+    "policy": "bid_policy",
     "timeout": "max_run_time",
     "time": "max_run_time",
     "budget": "max_spend",
@@ -184,7 +186,7 @@ def _plain(value: object) -> object:
         return format_duration(value)
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, Recovery):
+    if isinstance(value, (Recovery, *KINDS)):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)

@@ -151,6 +151,8 @@ def _reservation_problem(spec: TaskSpec) -> str | None:
         return None
     if spec.max_price is not None:
         return "is paid already, so that a limit on the price has no meaning"
+    if spec.bid_policy is not None:
+        return "is paid already, so that there is no bid for a policy to choose"
     if any(mount.kind is Source.VOLUME for mount in spec.mounts):
         return "has the volumes that it was made with; a task can't mount others"
     return _text_problem(spec.reservation, spaces=False)

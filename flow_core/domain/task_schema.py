@@ -69,6 +69,7 @@ _FORMS: dict[str, dict[str, Any]] = {
     "instance_type": _TEXT,
     "num_instances": {"type": "integer", "minimum": 1, "maximum": MAX_INSTANCES},
     "max_price": _MONEY,
+    "bid_policy": _TEXT_OR_NUMBER,
     "region": _TEXT,
     "image": _TEXT,
     "env": _VARIABLES,

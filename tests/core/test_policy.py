@@ -29,21 +29,6 @@ NOON = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
 HOUR = timedelta(hours=1)
 EIGHT = Outlook(now=NOON, price=Price.parse(8))
 
-policies = st.one_of(
-    strategies.limits.map(Fixed),
-    st.decimals("0.1", 1000, places=2).map(Multiple),
-    st.builds(
-        Percentile,
-        st.decimals("0.1", 100, places=1),
-        st.integers(1, 90 * 86_400).map(lambda s: timedelta(seconds=s)),
-    ),
-    st.builds(
-        Budget,
-        strategies.spends,
-        st.sampled_from(["09:00", "9:30+02:00", "8h", "2026-03-02T09:00Z"]),
-    ),
-)
-
 
 @st.composite
 def tracks(draw: st.DrawFn) -> PriceTrack:
@@ -62,7 +47,7 @@ def track(*hourly: str) -> PriceTrack:
     return track_of(zip(begins, map(Price.parse, hourly), strict=True), until=NOON)
 
 
-@given(policies)
+@given(strategies.policies)
 def test_a_policy_reads_back_as_it_is_written(policy):
     """`str` and `parse_policy` are each other's inverse."""
     assert policy == parse_policy(str(policy))
@@ -195,7 +180,7 @@ def test_a_time_of_day_is_the_next_one(text, hour, day):
     assert midnight + HOUR * hour == deadline_of(text, now=NOON)
 
 
-@given(policies.filter(lambda policy: "T" not in str(policy)), tracks())
+@given(strategies.policies.filter(lambda policy: "T" not in str(policy)), tracks())
 def test_a_decision_explains_itself(policy, history):
     """It holds the limit, the policy as it is written, and a reason; what was looked at has a value."""
     try:
