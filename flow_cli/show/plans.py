@@ -6,6 +6,7 @@ from datetime import datetime
 
 from flow_cli.show.layout import Cell, Column, Panel, Table
 from flow_cli.show.money import gpu_rate, price_words
+from flow_cli.show.policies import policy_json, policy_words
 from flow_cli.show.text import age, dollars, stamp
 from flow_core.domain.bid import Quote
 from flow_core.domain.duration import format_duration
@@ -103,6 +104,7 @@ def plan_panel(plan: Plan, *, now: datetime, workspace: str, simulated: bool) ->
             price_words(plan.limit, quote.shape, spec.num_instances, simulated=simulated),
         ),
         ("Why that limit", plan.limit_why),
+        ("Policy", policy_words(plan.policy, now)),
         ("Outlook", _outlook(plan)),
         ("Ends", _ends(spec)),
     ]
@@ -139,6 +141,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
             "max_price_per_hour": dollars(plan.limit),
             "max_total_per_hour": dollars(plan.total_limit),
             "why_limit": plan.limit_why,
+            "policy": policy_json(plan.policy),
             "wins_now": plan.wins_now,
             "rejected": [
                 {

@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price
+from flow_core.domain.policy import Decision
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import NoCapacity, PriceTooLow
 
@@ -40,6 +41,8 @@ class Plan:
     rejected: tuple[Rejected, ...] = ()
     notes: tuple[str, ...] = field(default=())
     as_of: datetime | None = None
+    #: What the task's bid policy said, where it has one.
+    policy: Decision | None = None
 
     @property
     def total_limit(self) -> Price:

@@ -189,15 +189,16 @@ class Percentile:
         return f"the price was at or under {below} for {share}; a cent above that"
 
     def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
-        """The history that was looked at: how far it went, between which prices, and how new its end is."""
+        """The history that was looked at: how far it went, between which prices, and when the last one was told."""
         track = _past(outlook, self)
         until = outlook.now.timestamp()
         since = max(until - self.window.total_seconds(), track.starts[0])
         low, high = track.range(since=since, until=until)
         prices = len(track.stretches(since, until))
         seen = rough_duration(timedelta(seconds=max(until - since, 0)))
-        value = f"{seen} back, {prices} prices from {low} to {high}"
-        return (Input("price history", value, track.source, track.until),)
+        several = "price" if prices == 1 else "prices"
+        value = f"{seen} back, {prices} {several} from {low} to {high}"
+        return (Input("price history", value, track.source, track.told),)
 
     def __str__(self) -> str:
         return f"p{_plain(self.percent)}/{format_duration(self.window)}"
@@ -234,7 +235,8 @@ class Budget:
         """See `BidPolicy.why`."""
         held = self._held(outlook)
         each = "" if outlook.instances == 1 else f"{outlook.instances} instances × "
-        return f"{self.most} / ({each}{rough_duration(held)})"
+        hours = f"{each}{rough_duration(held)}"
+        return f"{self.most} / {hours if outlook.instances == 1 else f'({hours})'}"
 
     def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
         """The deadline, and the task's own end where that comes first."""

@@ -28,6 +28,8 @@ class PriceTrack:
     prices: tuple[int, ...] = field(repr=False)
     end: float
     source: str = ""
+    #: When the last price was told, even where it was the one before; by default the last start.
+    newest: float | None = None
 
     def __attrs_post_init__(self) -> None:
         if not self.starts or len(self.starts) != len(self.prices):
@@ -44,6 +46,11 @@ class PriceTrack:
     def until(self) -> datetime:
         """How far the prices are known."""
         return moment_of(self.end)
+
+    @property
+    def told(self) -> datetime:
+        """When the last price was told."""
+        return moment_of(self.starts[-1] if self.newest is None else self.newest)
 
     def at(self, moment: datetime) -> Price:
         """Return the price at a moment; before the first one, the first."""
@@ -109,7 +116,13 @@ def track_of(
         if not prices or prices[-1] != found[start]:
             starts.append(start)
             prices.append(found[start])
-    return PriceTrack(starts=tuple(starts), prices=tuple(prices), end=end, source=source)
+    return PriceTrack(
+        starts=tuple(starts),
+        prices=tuple(prices),
+        end=end,
+        source=source,
+        newest=max(found, default=None),
+    )
 
 
 def moment_of(seconds: float) -> datetime:

@@ -10,6 +10,7 @@ from flow_core.ports.provider import Provider
 from flow_core.services.amending import Amending
 from flow_core.services.costs import Costs
 from flow_core.services.ports import Defaults, Ports
+from flow_core.services.prices import Prices
 from flow_core.services.remote import Remote
 from flow_core.services.reserved import with_reservations
 from flow_core.services.storage import Storage
@@ -57,6 +58,11 @@ class Session:
     def costs(self) -> Costs:
         """What was spent."""
         return Costs(self.ports)
+
+    @cached_property
+    def prices(self) -> Prices:
+        """What markets cost, and what policies make of it."""
+        return Prices(self.ports)
 
     @cached_property
     def watcher(self) -> Watcher:

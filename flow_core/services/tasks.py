@@ -23,6 +23,7 @@ from flow_core.services.looking import look
 from flow_core.services.placing import attachments_of, note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
+from flow_core.services.prices import by_policy
 from flow_core.services.reserved import plan_on
 
 #: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
@@ -81,6 +82,7 @@ class Tasks:
         if spec.reservation is not None:
             return plan_on(self._ports, spec)
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
+        plan = by_policy(self._ports, plan)
         if any(mount.kind is Source.VOLUME for mount in spec.mounts):
             attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)
         notes = [provider.limits.image_note] if spec.image and provider.limits.image_note else []

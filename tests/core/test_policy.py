@@ -203,7 +203,7 @@ def test_inputs_say_how_old_they_are():
     [past] = decide(parse_policy("p90"), seen).inputs
     [now] = decide(parse_policy("2x"), seen).inputs
 
-    assert NOON == past.as_of
+    assert NOON - HOUR == past.as_of
     assert "2 prices from $5.00 to $6.00" in past.value
     assert ("a market", NOON - HOUR) == (now.source, now.as_of)
 
