@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from attrs import evolve
-
 from flow_core.domain.budget import Usage
+from flow_core.domain.money import Price
 from flow_core.domain.people import Person
 from flow_core.errors import NotFound
 from flow_core.ports.catalog import PricePoint
 from flow_providers.mock.engine import Engine
-from flow_providers.mock.rows import PriceRow, StretchRow
+from flow_providers.mock.past import past_of
+from flow_providers.mock.rows import StretchRow
 from flow_providers.mock.world import World
 
 #: How many points of a price history are told at most.
 MOST_POINTS = 500
+#: When a price changed, and what it was from then on.
+Change = tuple[datetime, Price]
 
 
 class PretendUsage:
@@ -67,21 +69,15 @@ class PretendCatalog:
                     f"{region} offers no instance type {type_id!r}",
                     hint="`flow price` lists what is on offer",
                 )
-            born = PriceRow(
-                id="",
-                number=0,
-                market=market.id,
-                at=world.meta.born_at,
-                price=max(market.base, market.floor),
-            )
-            told = [row for row in (born, *world.prices.of([market.id])) if row.at < until]
-            before = [row for row in told if row.at <= since]
-            shown = ([evolve(before[-1], at=since)] if before else []) + [
-                row for row in told if row.at > since
-            ]
+            past = past_of(market, world.meta, self._engine.rules, since=since)
+            changes = [*past, *((row.at, row.price) for row in world.prices.of([market.id]))]
+            told = [(at, price) for at, price in changes if at < until]
+            before = [price for at, price in told if at <= since]
+            shown = [(since, before[-1])] if before else []
+            shown += [(at, price) for at, price in told if at > since]
             return [
-                PricePoint(type_id=market.type_id, region=region, at=row.at, price=row.price)
-                for row in _thinned(shown)
+                PricePoint(type_id=market.type_id, region=region, at=at, price=price)
+                for at, price in _thinned(shown)
             ]
 
         return self._engine.look("history", read)
@@ -106,11 +102,11 @@ class PretendAccount:
         )
 
 
-def _thinned(rows: list[PriceRow]) -> list[PriceRow]:
-    if len(rows) <= MOST_POINTS:
-        return rows
-    step = (len(rows) - 1) / (MOST_POINTS - 1)
-    return [rows[round(place * step)] for place in range(MOST_POINTS)]
+def _thinned(changes: list[Change]) -> list[Change]:
+    if len(changes) <= MOST_POINTS:
+        return changes
+    step = (len(changes) - 1) / (MOST_POINTS - 1)
+    return [changes[round(place * step)] for place in range(MOST_POINTS)]
 
 
 def _stretches(world: World, bid_ids: Collection[str]) -> list[StretchRow]:

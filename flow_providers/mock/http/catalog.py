@@ -16,6 +16,7 @@ from flow_providers.mock.http.messages import Json, Refused, Response, ok
 from flow_providers.mock.http.shapes import many, text, when, whole
 from flow_providers.mock.http.wire import cents, dollars
 from flow_providers.mock.http.wire import when as written
+from flow_providers.mock.past import REACH, past_of
 from flow_providers.mock.prices import TYPES
 from flow_providers.mock.rows import MarketRow
 
@@ -115,7 +116,7 @@ def show_price_history(call: Call) -> Response:
     ]
     end = min(asked["end_time"] or call.now, call.now)
     start = asked["start_time"] or end - BACK
-    start = max(start, call.world.meta.born_at)
+    start = max(start, call.world.meta.born_at - REACH)
     series = [_series(call, market, start, end, asked["num_samples"]) for market in found]
     return ok({"series": series, "complete": True})
 
@@ -132,9 +133,10 @@ def list_control_plane_images(call: Call) -> Response:
 
 
 def _series(call: Call, market: MarketRow, start: datetime, end: datetime, samples: int) -> Json:
-    rows = call.world.prices.of([market.id])
-    times = [call.world.meta.born_at, *(row.at for row in rows)]
-    prices = [max(market.base, market.floor), *(row.price for row in rows)]
+    past = past_of(market, call.world.meta, call.rules, since=start)
+    changes = [*past, *((row.at, row.price) for row in call.world.prices.of([market.id]))]
+    times = [at for at, _ in changes]
+    prices = [price for _, price in changes]
     if start > end or samples == 0:
         told: list[datetime] = []
     elif samples < 0:
