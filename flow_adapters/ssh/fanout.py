@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from flow_adapters.ssh.connections import Connections
+from flow_adapters.ssh.feeding import fed
 from flow_adapters.ssh.reasons import reason_for
 from flow_adapters.ssh.session import GRACE_S, WINDOW, Feed, pieces_of, run_session
 from flow_adapters.ssh.sink import Sink
@@ -60,7 +61,8 @@ class CallJob:
 
     def feed(self) -> Feed:
         """See `Job.feed`."""
-        return pieces_of(self._stdin)
+        stdin = self._stdin
+        return pieces_of(stdin) if isinstance(stdin, bytes) else fed(stdin)
 
     def take(self, sink: Sink, stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
         """See `Job.take`."""

@@ -7,7 +7,8 @@ still on its way, and who stops reading at it loses the tail.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 
 import asyncssh
 
@@ -19,7 +20,7 @@ from flow_core.domain.run import Stream
 
 #: Takes bytes of a stream; False asks the session to stop until the function it was given is called.
 Taker = Callable[[Stream, bytes, Callable[[], None]], bool]
-Feed = AsyncIterator[bytes]
+Feed = AsyncGenerator[bytes, None]
 #: How long a connection that was used before may take to open a session, before it counts as dead.
 REUSE_S = 5.0
 #: How long a command may take to end when told to, before it is killed; and then to be gone.
@@ -93,9 +94,10 @@ class Session(asyncssh.SSHClientSession[bytes]):
         """Send all of the input, then its end; a command that stops reading gets no more."""
         assert self.channel is not None
         try:
-            async for piece in pieces:
-                await self._may_write.wait()
-                self.channel.write(piece)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    await self._may_write.wait()
+                    self.channel.write(piece)
             self.channel.write_eof()
         except BrokenPipeError:
             return

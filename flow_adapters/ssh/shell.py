@@ -22,7 +22,7 @@ from flow_adapters.ssh.trust import KnownNodes
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
-from flow_core.ports.shell import Call, NodeEvent, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
 
 if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
@@ -71,9 +71,7 @@ class SshShell:
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`. Nothing is run before the first event is asked for."""
         from flow_adapters.ssh.fanout import CallJob
 
@@ -85,9 +83,7 @@ class SshShell:
 
         return self._done(((call.node, partial(job, call)) for call in calls), timeout_s)
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`. Nothing is sent before the first event is asked for."""
         from flow_adapters.ssh.uploading import UploadJob, upload_line
 
@@ -162,7 +158,7 @@ class SshShell:
 
     def _done(
         self, work: Iterable[tuple[Node, Callable[[], Job]]], timeout_s: float | None
-    ) -> Iterator[NodeEvent]:
+    ) -> Events:
         from flow_adapters.ssh.fanout import Fan
         from flow_adapters.ssh.reasons import Lost
 

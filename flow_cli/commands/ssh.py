@@ -87,7 +87,7 @@ def _run(
     codes: dict[int, int] = {}
     lost: dict[int, str] = {}
     first_failure = 0
-    for event in session.remote.run(nodes, line, stdin=stdin, timeout_s=timeout_s):
+    for event in session.remote.run(nodes, line, stdin=lambda node: stdin, timeout_s=timeout_s):
         if isinstance(event, NodeOutput):
             _take(sink, event, session.ports.clock.now())
         elif isinstance(event, NodeExit):

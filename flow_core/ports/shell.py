@@ -5,7 +5,7 @@ A node that gives no answer is an event, not an exception: nineteen results surv
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
@@ -20,12 +20,18 @@ from flow_core.domain.run import Stream
 class Call:
     """One command on one node: a line for `sh`. `stdin` is its whole input; without it, input is empty.
 
-    `line` shows in the node's process list and `stdin` does not, so secrets go through `stdin`.
+    `line` shows in the node's process list and `stdin` does not, so secrets go through `stdin`. An iterable is
+    asked for a piece only once the node has taken those before, in a thread of its own; where it raises, the call is
+    ended and lost.
     """
 
     node: Node
     line: str
-    stdin: bytes = b""
+    stdin: bytes | Iterable[bytes] = b""
+
+    def pieces(self) -> Iterable[bytes]:
+        """Return the input piece by piece."""
+        return (self.stdin,) if isinstance(self.stdin, bytes) else self.stdin
 
 
 @frozen
@@ -54,6 +60,8 @@ class NodeLost:
 
 
 NodeEvent = NodeOutput | NodeExit | NodeLost
+#: What calls come to, as it happens. Whoever stops before its end closes it.
+Events = Generator[NodeEvent, None, None]
 
 
 class RemoteShell(Protocol):
@@ -63,20 +71,16 @@ class RemoteShell(Protocol):
     elsewhere than in /opt/flow.
     """
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """Run all calls at once and yield what happens as it happens; each call ends with one NodeExit or NodeLost.
 
         Output is whole and in order within a stream, and comes before the call's last event. A call that outlives
-        `timeout_s` (seconds, of real time) is ended and reported NodeLost. Closing the iterator ends what still runs.
+        `timeout_s` (seconds, of real time) is ended and reported NodeLost. Closing the generator ends what still runs.
         A dead or slow node never holds up the others. Never raises for a node.
         """
         ...
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """Make the folder `target` on each node hold the bundle's files; each node ends with NodeExit(0) or NodeLost.
 
         `target` is absolute or relative to the workspace. Files of the bundle replace those of the same name; others

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 from flow_core.domain.lifecycle import Deliver
 from flow_core.domain.script import NODE_HELPER
@@ -26,9 +27,10 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
         problems: list[str] = []
         if record.code_digest is not None:
             bundle = ports.code.bundle(record.code_digest)
-            for event in ports.provider.shell.upload(allocation.nodes, bundle, target="."):
-                if isinstance(event, NodeLost):
-                    problems.append(f"node {event.node.rank}: {event.reason}")
+            with closing(ports.provider.shell.upload(allocation.nodes, bundle, target=".")) as sent:
+                for event in sent:
+                    if isinstance(event, NodeLost):
+                        problems.append(f"node {event.node.rank}: {event.reason}")
         fellows = [
             {"rank": node.rank, "host": node.private_ip or _host(node)} for node in allocation.nodes
         ]
@@ -45,13 +47,14 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             calls.append(
                 Call(node=node, line=f"{NODE_HELPER} deliver", stdin=json.dumps(message).encode())
             )
-        for event in ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S) if calls else ():
-            if isinstance(event, NodeLost):
-                problems.append(f"node {event.node.rank}: {event.reason}")
-            elif isinstance(event, NodeExit) and event.code != 0:
-                problems.append(
-                    f"node {event.node.rank}: the node script refused with {event.code}"
-                )
+        with closing(ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S)) as events:
+            for event in events:
+                if isinstance(event, NodeLost):
+                    problems.append(f"node {event.node.rank}: {event.reason}")
+                elif isinstance(event, NodeExit) and event.code != 0:
+                    problems.append(
+                        f"node {event.node.rank}: the node script refused with {event.code}"
+                    )
         if problems:
             note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
             return False

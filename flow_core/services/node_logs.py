@@ -7,7 +7,7 @@ keeps it on this machine (`keep_rest`), so that a log's end is never lost with i
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.node_files import parse_log_answer, parse_state
@@ -86,11 +86,12 @@ class NodeLogs:
     def _answers(self, calls: list[Call]) -> dict[Node, bytes]:
         said: dict[Node, bytearray] = {}
         answered: dict[Node, bytes] = {}
-        for event in self._provider.shell.run_many(calls, timeout_s=ANSWER_S) if calls else ():
-            if isinstance(event, NodeOutput) and event.stream is Stream.OUT:
-                said.setdefault(event.node, bytearray()).extend(event.data)
-            elif isinstance(event, NodeExit) and event.code == 0:
-                answered[event.node] = bytes(said.get(event.node, b""))
-            elif isinstance(event, NodeLost):
-                said.pop(event.node, None)
+        with closing(self._provider.shell.run_many(calls, timeout_s=ANSWER_S)) as events:
+            for event in events:
+                if isinstance(event, NodeOutput) and event.stream is Stream.OUT:
+                    said.setdefault(event.node, bytearray()).extend(event.data)
+                elif isinstance(event, NodeExit) and event.code == 0:
+                    answered[event.node] = bytes(said.get(event.node, b""))
+                elif isinstance(event, NodeLost):
+                    said.pop(event.node, None)
         return answered

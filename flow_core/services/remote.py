@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.record import TaskRecord
 from flow_core.errors import Conflict, NotFound
-from flow_core.ports.shell import Call, NodeEvent
+from flow_core.ports.shell import Call, Events
 from flow_core.services.looking import look
 from flow_core.services.ports import Ports
 
@@ -50,13 +50,15 @@ class Remote:
         nodes: Collection[Node],
         line: str,
         *,
-        stdin: bytes = b"",
+        stdin: Callable[[Node], bytes | Iterable[bytes]] = lambda node: b"",
         timeout_s: float | None = None,
-    ) -> Iterator[NodeEvent]:
-        """Run `line` on all `nodes` at once; see `ports.shell.RemoteShell.run_many`."""
-        return self._ports.provider.shell.run_many(
-            [Call(node=node, line=line, stdin=stdin) for node in nodes], timeout_s=timeout_s
-        )
+    ) -> Events:
+        """Run `line` on all `nodes` at once, each with the input that `stdin` gives for it.
+
+        See `ports.shell.RemoteShell.run_many`; whoever stops before the end closes what is returned.
+        """
+        calls = [Call(node=node, line=line, stdin=stdin(node)) for node in nodes]
+        return self._ports.provider.shell.run_many(calls, timeout_s=timeout_s)
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """Give this terminal to a shell, or to `line`, on the node; return its exit code."""

@@ -13,8 +13,8 @@ What we don't like: a command on nodes that don't answer can't be ended before t
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 
 from attrs import evolve, field, frozen
 
@@ -34,7 +34,15 @@ from flow_core.ports.fleet import Fleet
 from flow_core.ports.market import Market
 from flow_core.ports.provider import Provider
 from flow_core.ports.reservations import Reservations
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput, RemoteShell
+from flow_core.ports.shell import (
+    Call,
+    Events,
+    NodeEvent,
+    NodeExit,
+    NodeLost,
+    NodeOutput,
+    RemoteShell,
+)
 from flow_core.services.placing import note, script_of
 from flow_core.services.ports import Ports
 from flow_core.services.reservations import name_of, named, role_of
@@ -147,13 +155,14 @@ def launch(ports: Ports, view: TaskView) -> None:
         script = script_of(ports, record).encode()
         calls = [Call(node=node, line=_LAUNCH, stdin=script) for node in waiting]
         problems = []
-        for event in ports.provider.shell.run_many(calls, timeout_s=LAUNCH_S):
-            if isinstance(event, NodeLost):
-                problems.append(f"node {event.node.rank}: {event.reason}")
-            elif isinstance(event, NodeExit) and event.code == BUSY:
-                problems.append(f"node {event.node.rank}: another task runs there")
-            elif isinstance(event, NodeExit) and event.code != 0:
-                problems.append(f"node {event.node.rank}: its script ended with {event.code}")
+        with closing(ports.provider.shell.run_many(calls, timeout_s=LAUNCH_S)) as events:
+            for event in events:
+                if isinstance(event, NodeLost):
+                    problems.append(f"node {event.node.rank}: {event.reason}")
+                elif isinstance(event, NodeExit) and event.code == BUSY:
+                    problems.append(f"node {event.node.rank}: another task runs there")
+                elif isinstance(event, NodeExit) and event.code != 0:
+                    problems.append(f"node {event.node.rank}: its script ended with {event.code}")
         words = "; ".join(problems)
         last = ports.journal.events(record.token)[-1:]
         if problems and not (last and last[0].why == words):
@@ -238,11 +247,12 @@ class _Market:
         # A node without the helper never began, and has nothing to end.
         line = f"if [ -x {NODE_HELPER} ]; then {NODE_HELPER} stop; fi"
         calls = [Call(node=node, line=line) for node in nodes]
-        for event in self.shell.run_many(calls, timeout_s=LAUNCH_S) if calls else ():
-            if isinstance(event, NodeLost):
-                raise NodeUnreachable(
-                    f"the command on node {event.node.rank} could not be ended: {event.reason}"
-                )
+        with closing(self.shell.run_many(calls, timeout_s=LAUNCH_S)) as events:
+            for event in events:
+                if isinstance(event, NodeLost):
+                    raise NodeUnreachable(
+                        f"the command on node {event.node.rank} could not be ended: {event.reason}"
+                    )
 
     def _reservations(self, ids: set[str]) -> list[Reservation]:
         return [each for each in self.role.reservations() if each.id in ids]
@@ -290,9 +300,7 @@ class _Shell:
 
     shell: RemoteShell
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         left = list(calls)
         while left:
             # Events name nodes, so that two tasks' calls to one node can't be under way together.
@@ -300,18 +308,18 @@ class _Shell:
             for call in left:
                 batch.setdefault(_bare(call.node).id, call)
             sent = [_entering(call) for call in batch.values()]
-            for event in self.shell.run_many(sent, timeout_s=timeout_s):
-                yield _renamed(event, batch[event.node.id].node)
+            with closing(self.shell.run_many(sent, timeout_s=timeout_s)) as events:
+                for event in events:
+                    yield _renamed(event, batch[event.node.id].node)
             taken = set(map(id, batch.values()))
             left = [call for call in left if id(call) not in taken]
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         told = {_bare(node).id: node for node in nodes}
         bare = [_bare(node) for node in nodes]
-        for event in self.shell.upload(bare, bundle, target=target):
-            yield _renamed(event, told[event.node.id])
+        with closing(self.shell.upload(bare, bundle, target=target)) as events:
+            for event in events:
+                yield _renamed(event, told[event.node.id])
 
     def attach(self, node: Node, line: str | None = None) -> int:
         token = _token_of(node)

@@ -12,13 +12,14 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from attrs import define, field, frozen
 
 from flow_core.domain.run import Stream
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 
 _CHUNK = 65_536
 _LOOK_S = 0.2
@@ -41,7 +42,7 @@ def run_together(
     absence: Callable[[Call], str | None],
     *,
     timeout_s: float | None,
-) -> Iterator[NodeEvent]:
+) -> Events:
     """Start every call and yield what happens; closing ends what still runs.
 
     `absence` is asked about a call that was killed: a reason makes its end a NodeLost, for the node itself went.
@@ -62,6 +63,9 @@ class _Running:
     open_pipes: int = 2
     stdin: memoryview = field(factory=lambda: memoryview(b""))
     ended_at: float | None = None
+    #: Why the input broke off; and whether anybody still wants it.
+    trouble: str = ""
+    is_over: bool = False
 
 
 class _Together:
@@ -75,13 +79,17 @@ class _Together:
     def add(self, started: Started) -> None:
         child = started.child
         assert child.stdin is not None
-        running = _Running(started.call, child, stdin=memoryview(started.call.stdin))
+        given = started.call.stdin
+        running = _Running(started.call, child)
         self._running.append(running)
         for pipe, stream in ((child.stdout, Stream.OUT), (child.stderr, Stream.ERR)):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
             self._selector.register(pipe, selectors.EVENT_READ, (running, stream))
-        if running.stdin:
+        if not isinstance(given, bytes):
+            threading.Thread(target=_pump, args=(running,), daemon=True).start()
+        elif given:
+            running.stdin = memoryview(given)
             os.set_blocking(child.stdin.fileno(), False)
             self._selector.register(child.stdin, selectors.EVENT_WRITE, (running, None))
         else:
@@ -142,6 +150,10 @@ class _Together:
     def _over(self) -> Iterator[NodeEvent]:
         now = time.monotonic()
         for running in list(self._running):
+            if running.trouble:
+                self._forget(running)
+                yield NodeLost(running.call.node, f"its input broke off: {running.trouble}")
+                continue
             code = _code(running)
             if code is not None:
                 running.ended_at = running.ended_at or now
@@ -163,12 +175,34 @@ class _Together:
         if leftovers:
             _tell(running.child, signal.SIGKILL)
             running.child.wait()
-        for pipe in (running.child.stdin, running.child.stdout, running.child.stderr):
+        running.is_over = True
+        pipes = [running.child.stdout, running.child.stderr]
+        if isinstance(running.call.stdin, bytes):
+            pipes.append(running.child.stdin)  # else it is the pump's
+        for pipe in pipes:
             assert pipe is not None
             with contextlib.suppress(KeyError, ValueError):
                 self._selector.unregister(pipe)
             pipe.close()
         self._running.remove(running)
+
+
+def _pump(running: _Running) -> None:
+    """Write the input as its iterable gives it, in a thread, because both may take their time."""
+    pipe = running.child.stdin
+    assert pipe is not None
+    try:
+        with pipe:
+            for piece in running.call.pieces():
+                left = memoryview(piece)
+                while left and not running.is_over:
+                    left = left[os.write(pipe.fileno(), left) :]
+                if running.is_over:
+                    return
+    except BrokenPipeError:
+        return  # the command doesn't want the rest
+    except Exception as error:  # noqa: BLE001  (whatever the iterable raises, the call is lost by it)
+        running.trouble = str(error) or type(error).__name__
 
 
 def _code(running: _Running) -> int | None:

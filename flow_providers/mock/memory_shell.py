@@ -10,7 +10,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
 from flow_core.errors import Conflict, NodeUnreachable
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_providers.mock.memory_nodes import MemoryNodes
 
 _HELPER = re.compile(
@@ -33,16 +33,12 @@ class MemoryShell:
         """Have calls of exactly this line answered so."""
         self._answers[line] = answer
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`."""
         for call in calls:
             yield from self._run(call)
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`; nothing is copied, for there is no disk."""
         for node in nodes:
             if not self._nodes.is_up(node.id):
@@ -65,14 +61,16 @@ class MemoryShell:
             raise NodeUnreachable(f"node {node.rank} is not up")
         return _nowhere(port)
 
-    def _run(self, call: Call) -> Iterator[NodeEvent]:
+    def _run(self, call: Call) -> Events:
         node = call.node
         if not self._nodes.is_up(node.id):
             yield NodeLost(node, "the node is not up")
             return
         helper = _HELPER.search(call.line)
         if helper is not None:
-            code, said = self._help(node, helper["verb"], helper["rest"].split(), call.stdin)
+            code, said = self._help(
+                node, helper["verb"], helper["rest"].split(), b"".join(call.pieces())
+            )
         elif call.line in self._answers:
             code, said = self._answers[call.line](call)
         else:

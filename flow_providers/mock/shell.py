@@ -21,7 +21,7 @@ from pathlib import Path
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost
+from flow_core.ports.shell import Call, Events, NodeExit, NodeLost
 from flow_providers.mock import namespaces
 from flow_providers.mock.fanout import Started, run_together
 from flow_providers.mock.ports import forwarded
@@ -37,15 +37,11 @@ class ProcessShell:
     def __init__(self, nodes: ProcessNodes) -> None:
         self._nodes = nodes
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`."""
         return run_together(calls, self._start, self._absence, timeout_s=timeout_s)
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`. A target must lie on the node's disk or in one of its mounts."""
         for node in nodes:
             try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import closing
-from typing import cast
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.domain.script import NODE_HELPER
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.conformance.bed import Bed
 from flow_providers.conformance.contracts.base import Contract
 from flow_providers.conformance.lines import (
@@ -28,6 +28,10 @@ _AT_ONCE = "Run all calls at once and yield what happens as it happens; each cal
 _WHOLE = "Output is whole and in order within a stream, and comes before the call's last event."
 _HOLDS_UP = "A dead or slow node never holds up the others."
 _STDIN = "`stdin` is its whole input; without it, input is empty."
+_PIECES = (
+    "An iterable is asked for a piece only once the node has taken those before, in a thread of its own; "
+    "where it raises, the call is ended and lost."
+)
 _START = "A call starts in the node's workspace, in a clean environment."
 #: Leaves its process id behind, and stays.
 _TRACED = "echo $$ > kit-pid; echo begun; exec sleep 86400"
@@ -63,6 +67,64 @@ class CallsContract(Contract):
         answer = bed.answer(_node(bed), "cat; echo over")
 
         assert (b"over\n", 0) == (answer.out, answer.code)
+
+    @states("shell.Call", _PIECES)
+    @states("shell.pieces", "Return the input piece by piece.")
+    def test_input_may_come_while_the_command_answers(self, bed: Bed) -> None:
+        """The second piece of an input is not asked for in vain: it comes only after the first was answered."""
+        bed.need_commands()
+        answered = threading.Event()
+
+        def pieces() -> Iterator[bytes]:
+            yield b"first\n"
+            yield b"answered\n" if answered.wait(60) else b"waited in vain\n"
+
+        seen = b""
+        call = Call(node=_node(bed), line="cat; exit 3", stdin=pieces())
+        with closing(bed.shell.run_many([call], timeout_s=120.0)) as events:
+            for event in events:
+                seen += event.data if isinstance(event, NodeOutput) else b""
+                if b"first\n" in seen:
+                    answered.set()
+
+        assert b"first\nanswered\n" == seen
+        assert NodeExit(call.node, 3) == event
+        assert [b"whole"] == list(Call(node=call.node, line="cat", stdin=b"whole").pieces())
+
+    @states("shell.Call", _PIECES)
+    def test_input_waits_for_the_command(self, bed: Bed) -> None:
+        """Of an endless input, a command that reads none has some megabytes taken at most, and the call still ends."""
+        bed.need_commands()
+        asked = []
+
+        def pieces() -> Iterator[bytes]:
+            while True:
+                asked.append(1)
+                yield bytes(1 << 20)
+
+        call = Call(node=_node(bed), line="sleep 2; exit 4", stdin=pieces())
+        ends = list(bed.shell.run_many([call], timeout_s=60.0))
+
+        assert [NodeExit(call.node, 4)] == ends
+        assert len(asked) < 64
+
+    @states("shell.Call", _PIECES)
+    def test_input_that_breaks_off_loses_the_call(self, bed: Bed) -> None:
+        """Where the iterable raises, the call is NodeLost for its reason, and its process is ended."""
+        bed.need_commands()
+        node = _node(bed)
+
+        def pieces() -> Iterator[bytes]:
+            yield b"some"
+            raise OSError("the disk went")
+
+        line = "echo $$ > kit-pid; cat >/dev/null; exec sleep 86400"
+        events = list(bed.shell.run_many([Call(node=node, line=line, stdin=pieces())]))
+
+        assert [node] == [event.node for event in events]
+        assert isinstance(events[0], NodeLost)
+        assert "the disk went" in events[0].reason
+        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
 
     @states(
         "shell.Call",
@@ -182,7 +244,7 @@ class CallsContract(Contract):
         first, second = _two(bed)
         calls = [Call(node=first, line=SPEAKS_AND_STAYS.text), Call(node=second, line=FAILS.text)]
         seen: list[NodeEvent] = []
-        with closing(_generator(bed.shell.run_many(calls, timeout_s=60.0))) as events:
+        with closing(bed.shell.run_many(calls, timeout_s=60.0)) as events:
             for event in events:
                 seen.append(event)
                 if len(seen) == 2:
@@ -241,12 +303,12 @@ class CallsContract(Contract):
         assert answer.lost
         bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
 
-    @states("shell.run_many", "Closing the iterator ends what still runs.")
+    @states("shell.run_many", "Closing the generator ends what still runs.")
     def test_who_stops_listening_ends_the_calls(self, bed: Bed) -> None:
-        """When the iterator is closed while a command runs, its process is ended on the node."""
+        """When the generator is closed while a command runs, its process is ended on the node."""
         bed.need_commands()
         node = _node(bed)
-        with closing(_generator(_events(bed, node, Line(_TRACED)))) as events:
+        with closing(_events(bed, node, Line(_TRACED))) as events:
             first = next(events)
 
         assert NodeOutput(node, Stream.OUT, b"begun\n") == first
@@ -308,7 +370,7 @@ def _gone(bed: Bed) -> Node:
     return allocation.nodes[0]
 
 
-def _events(bed: Bed, node: Node, line: Line) -> Iterator[NodeEvent]:
+def _events(bed: Bed, node: Node, line: Line) -> Events:
     return bed.shell.run_many([Call(node=node, line=line.text)], timeout_s=60.0)
 
 
@@ -316,16 +378,3 @@ def _bytes(events: list[NodeEvent], stream: Stream) -> bytes:
     return b"".join(
         event.data for event in events if isinstance(event, NodeOutput) and event.stream is stream
     )
-
-
-class _Closable(Iterator[NodeEvent]):
-    """An iterator of events that can be closed."""
-
-    def close(self) -> None:
-        """End what still runs."""
-
-
-def _generator(events: Iterator[NodeEvent]) -> _Closable:
-    """Return `events` as what they must be for the contract: an iterator with `close`."""
-    assert hasattr(events, "close"), "run_many must return an iterator that can be closed"
-    return cast("_Closable", events)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import Any, cast
 
 from flow_core.domain.allocation import Node
 from flow_core.errors import Conflict, NodeUnreachable, Unsupported
@@ -151,8 +150,7 @@ def _forwarded(bed: Bed, node: Node, port: int, *, local_port: int = 0) -> Itera
 @contextmanager
 def _serving(bed: Bed, node: Node) -> Iterator[int]:
     """Run a server on the node, and yield the port it listens on there."""
-    events = cast("Any", bed.shell.run_many([Call(node=node, line=_SERVER)], timeout_s=120.0))
-    with closing(events):
+    with closing(bed.shell.run_many([Call(node=node, line=_SERVER)], timeout_s=120.0)) as events:
         first = next(events)
         assert isinstance(first, NodeOutput), first
         yield int(first.data)

@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from queue import Queue
 from threading import Thread
@@ -13,7 +13,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
 from flow_core.errors import NodeUnreachable, Unsupported
-from flow_core.ports.shell import Call, NodeEvent, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_tiny.ledger import Ledger
 
 
@@ -23,9 +23,7 @@ class TinyShell:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
-    def run_many(
-        self, calls: Sequence[Call], *, timeout_s: float | None = None
-    ) -> Iterator[NodeEvent]:
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`."""
         events: Queue[NodeEvent] = Queue()
         processes = []
@@ -47,9 +45,7 @@ class TinyShell:
             for process in processes:
                 end(process)
 
-    def upload(
-        self, nodes: Collection[Node], bundle: Bundle, *, target: str
-    ) -> Iterator[NodeEvent]:
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`."""
         for node in nodes:
             home = self._ledger.home(node)
@@ -111,8 +107,9 @@ def attend(
     assert process.stdin is not None
     assert process.stdout is not None
     assert process.stderr is not None
+    troubles: list[str] = []
+    Thread(target=feed, args=(process, call, troubles), daemon=True).start()
     threads = [
-        Thread(target=feed, args=(process.stdin, call.stdin), daemon=True),
         Thread(target=drain, args=(process.stdout, call.node, Stream.OUT, events), daemon=True),
         Thread(target=drain, args=(process.stderr, call.node, Stream.ERR, events), daemon=True),
     ]
@@ -127,16 +124,22 @@ def attend(
         process.wait()
     for thread in threads:
         thread.join()
-    events.put(last)
+    events.put(NodeLost(call.node, troubles[0]) if troubles else last)
 
 
-def feed(pipe: IO[bytes], data: bytes) -> None:
-    """Write the whole input; a command that doesn't read it is no fault."""
+def feed(process: subprocess.Popen[bytes], call: Call, troubles: list[str]) -> None:
+    """Write the input as it comes; a command that doesn't read it is no fault, an input that breaks off ends it."""
+    assert process.stdin is not None
     try:
-        with pipe:
-            pipe.write(data)
+        with process.stdin as pipe:
+            for piece in call.pieces():
+                pipe.write(piece)
+                pipe.flush()
     except BrokenPipeError:
         pass
+    except Exception as error:
+        troubles.append(f"its input broke off: {error}")
+        end(process)
 
 
 def drain(pipe: IO[bytes], node: Node, stream: Stream, events: Queue[NodeEvent]) -> None:
