@@ -1,8 +1,8 @@
 """What a market's price was before its world began: the walk that it goes on with, told backwards.
 
 A walk that is drawn back to its base looks the same in both directions, so going backwards from the price at birth
-gives a past that joins it without a seam, and that a policy may learn from: limits that would have won then win as often
-now. Nothing of it is kept; it is a function of the world's seed and birth, and of the mood that the world has now.
+gives a past that joins it without a seam, and that a policy may learn from: limits that would have won then win as
+often now. Nothing of it is kept; it is a function of the world's seed and birth, and of its mood now.
 """
 
 from __future__ import annotations

@@ -6,19 +6,16 @@ order of prices looks right (an A100 under an H100 under a B200) and so that 8xh
 
 from __future__ import annotations
 
-import math
 import random
 
 from attrs import field, frozen
 
 from flow_core.domain.money import Price
+from flow_core.domain.price_walk import CALM, STORMY
 from flow_core.domain.shape import InstanceShape
 from flow_providers.mock.rows import MarketRow
 from flow_providers.mock.rules import Mood
 
-#: How far a calm crowd's price strays from its base: what a limit of 1.5 × any price in the band outlasts.
-CALM_BAND = (0.85, 1.25)
-STORMY_BAND = (0.6, 4.0)
 #: The share of a market that others hold for good, where there are others.
 TAKEN_SHARE = 0.25
 
@@ -117,10 +114,6 @@ def wandered(market: MarketRow, *, seed: str, mood: Mood, move: int) -> Price:
     """
     if mood is Mood.QUIET:
         return market.crowd
-    rng = random.Random(f"{seed}/{market.id}/{move}")
-    low, high = CALM_BAND if mood is Mood.CALM else STORMY_BAND
-    spread = 0.03 if mood is Mood.CALM else 0.25
-    strayed = math.log(max(market.crowd.micros, 1) / max(market.base.micros, 1))
-    factor = math.exp(0.9 * strayed + rng.gauss(0.0, spread))
-    cents = round(market.base.to_cents() * min(max(factor, low), high))
-    return max(Price.from_cents(cents), market.floor)
+    walk = CALM if mood is Mood.CALM else STORMY
+    chance = random.Random(f"{seed}/{market.id}/{move}")
+    return walk.moved(market.crowd, base=market.base, floor=market.floor, chance=chance)

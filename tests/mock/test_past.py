@@ -7,10 +7,10 @@ from datetime import timedelta
 from attrs import evolve
 
 from flow_core.domain.bid import Quote
+from flow_core.domain.price_walk import CALM as CALM_WALK
 from flow_core.ports.catalog import PricePoint
 from flow_providers.mock import PretendCloud
 from flow_providers.mock.past import REACH
-from flow_providers.mock.prices import CALM_BAND
 from flow_providers.mock.rules import IN_MEMORY, Mood
 
 CALM = evolve(IN_MEMORY, mood=Mood.CALM)
@@ -52,8 +52,8 @@ def test_the_past_keeps_to_the_band_of_the_present():
     base = first(cloud).price.micros
     prices = [point.price.micros for point in history(cloud, back=REACH)]
 
-    assert CALM_BAND[0] * base - 10_000 <= min(prices)
-    assert max(prices) <= CALM_BAND[1] * base + 10_000
+    assert CALM_WALK.low * base - 10_000 <= min(prices)
+    assert max(prices) <= CALM_WALK.high * base + 10_000
 
 
 def test_the_past_is_the_same_whichever_part_is_asked_for():
