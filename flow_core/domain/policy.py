@@ -114,6 +114,10 @@ class BidPolicy(Protocol):
         """Return what the limit was chosen by."""
         ...
 
+    def deadline(self, now: datetime) -> datetime | None:
+        """Return by when the task should be done, for a bid made at `now`; None when it doesn't say."""
+        ...
+
 
 @frozen
 class Fixed:
@@ -135,6 +139,9 @@ class Fixed:
     def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
         """Nothing but itself."""
         return ()
+
+    def deadline(self, now: datetime) -> None:
+        """None."""
 
     def __str__(self) -> str:
         return str(self.amount).replace("$", "").replace(",", "")
@@ -160,6 +167,9 @@ class Multiple:
     def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
         """The current price."""
         return (_current(outlook),)
+
+    def deadline(self, now: datetime) -> None:
+        """None."""
 
     def __str__(self) -> str:
         return f"{_plain(self.times)}x"
@@ -199,6 +209,9 @@ class Percentile:
         several = "price" if prices == 1 else "prices"
         value = f"{seen} back, {prices} {several} from {low} to {high}"
         return (Input("price history", value, track.source, track.told),)
+
+    def deadline(self, now: datetime) -> None:
+        """None."""
 
     def __str__(self) -> str:
         return f"p{_plain(self.percent)}/{format_duration(self.window)}"
