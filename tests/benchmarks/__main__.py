@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tests.benchmarks.bench_auction import bench_auction
+from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_simulator import simulator
 from tests.benchmarks.commands import status, submit
 from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
@@ -35,6 +36,7 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "submit": submit,
     "status": status,
     "auction": auction,
+    "backtest": backtest,
     "simulator": simulator,
     "installed": installed,
 }
