@@ -13,6 +13,7 @@ from flow_core.errors import Misconfigured
 from flow_core.ports.clock import Clock
 from flow_core.ports.provider import Limits, Provider, ProviderContext
 from flow_core.ports.shell import RemoteShell
+from flow_core.ports.ssh import Ssh
 from flow_providers.mithril.account import MithrilAccount, MithrilImages, MithrilProjects
 from flow_providers.mithril.bids import Bids
 from flow_providers.mithril.catalog import MithrilCatalog
@@ -29,6 +30,8 @@ from flow_providers.mithril.volumes import MithrilVolumes
 
 if TYPE_CHECKING:
     import httpx
+
+    from flow_adapters.ssh import SshShell
 
 NAME = "mithril"
 #: Source: contract section 1.
@@ -53,11 +56,13 @@ def connect(context: ProviderContext) -> Provider:
     url = api_address(_text(context, "api_url") or API_URL)
     state = Path(context.state_dir) / NAME
     private = _text(context, "ssh_key")
+    shell = _shell(state, private)
     return open_provider(
         url,
         find_key=lambda: _key(context, origin_of(url)),
         clock=context.clock,
-        shell=_shell(state, private),
+        shell=shell,
+        ssh=shell,
         project=_text(context, "project"),
         ssh_keys=[each.strip() for each in (_text(context, "mithril.ssh_key") or "").split(",")],
         local_keys=lambda: _public_halves(private),
@@ -73,6 +78,7 @@ def open_provider(
     find_key: Callable[[], str | None],
     clock: Clock,
     shell: RemoteShell,
+    ssh: Ssh | None = None,
     project: str | None = None,
     ssh_keys: Sequence[str] = (),
     local_keys: Callable[[], Sequence[str]] = tuple,
@@ -110,10 +116,12 @@ def open_provider(
             bids=bids,
             volumes=volumes,
             keys=keys.for_bid,
+            clock=server,
             image_version=image_version,
         ),
         fleet=MithrilFleet(client, bids=bids, clock=server),
         shell=shell,
+        ssh=ssh,
         clock=server,
         limits=Limits(
             listing_lag_s=listing_lag_s,
@@ -135,7 +143,7 @@ def open_provider(
     )
 
 
-def _shell(state: Path, private: str | None) -> RemoteShell:
+def _shell(state: Path, private: str | None) -> SshShell:
     from flow_adapters.ssh import SshShell
 
     return SshShell(state_dir=state, keys=[Path(private).expanduser()] if private else ())

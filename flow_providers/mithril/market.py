@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import timedelta
 
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
 from flow_core.domain.money import Price
@@ -18,6 +19,7 @@ from flow_core.errors import (
     PriceTooLow,
     Transient,
 )
+from flow_core.ports.clock import Clock
 from flow_providers.mithril import wire
 from flow_providers.mithril.bids import Bids
 from flow_providers.mithril.client import Client, segment
@@ -31,6 +33,10 @@ SCRIPT_CHARS = 10_000
 MOST_VOLUMES = 20
 
 _PATH = "/v2/spot/bids"
+#: A bid created longer than this before the request left is no answer to it; clocks differ by a second or two.
+_NEW = timedelta(seconds=3)
+#: Ended bids of one name that listings may hide all at once.
+_MOST_ENDED = 20
 
 
 class MithrilMarket:
@@ -44,9 +50,11 @@ class MithrilMarket:
         bids: Bids,
         volumes: MithrilVolumes,
         keys: Callable[[Collection[str]], tuple[str, ...]],
+        clock: Clock,
         image_version: str | None = None,
     ) -> None:
         self._client = client
+        self._clock = clock
         self._offers = offers
         self._bids = bids
         self._volumes = volumes
@@ -69,14 +77,12 @@ class MithrilMarket:
             "name": request.name,
             "launch_specification": self._launch(request),
         }
-        for bid in self._bids.sweep(name=request.name):
+        named = self._bids.sweep(name=request.name)
+        for bid in named:
             if bid.is_live:
                 return bid
-        split = split_wire_name(request.name)
         try:
-            told = self._client.create(
-                "place bid", wire.Bid, _PATH, body, token=split[1] if split else request.name
-            )
+            told = self._created(body, after=named[0].id if named else None)
         except NotFound as error:
             if any(
                 word in error.message.lower() for word in ("instance type", "region", "auction")
@@ -132,6 +138,29 @@ class MithrilMarket:
         except (Conflict, InvalidRequest):
             if self._bids.one(bid_id).is_live:
                 raise
+
+    def _created(self, body: Mapping[str, object], *, after: str | None) -> wire.Bid:
+        """Send a bid whose last namesake, now ended, was `after`; return one that the service made just now.
+
+        A service that knows of idempotency keys repeats its first answer word for word, long after that bid has ended.
+        So the key names what ended before, and an answer about a bid of some age is checked before it is believed.
+        """
+        split = split_wire_name(str(body["name"]))
+        token = split[1] if split else str(body["name"])
+        for _ in range(_MOST_ENDED):
+            sent = self._clock.now()
+            key = token if after is None else f"{token}-{after}"
+            told = self._client.create("place bid", wire.Bid, _PATH, body, token=key)
+            if told.created_at > sent - _NEW or not self._has_ended(told.fid):
+                return told
+            after = told.fid
+        raise Transient(f"Mithril answers about ended bids named {body['name']!r} only")
+
+    def _has_ended(self, bid_id: str) -> bool:
+        try:
+            return not self._bids.one(bid_id).is_live
+        except (NotFound, Transient):
+            return False
 
     def _check_price(self, request: BidRequest) -> None:
         if request.limit.to_cents() == 0:
