@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+from functools import cache
 from importlib import resources
+from typing import Any
 
 from flow_core.domain.script import NodeFiles
 
+#: The time that every file of the kit bears, so that equal files make an equal zip.
+_AGE = (2026, 1, 1, 0, 0, 0)
+_IN_THE_SCRIPT = ("boot.sh", "flow_node.py")
 
+
+@cache
 def load_node_files() -> NodeFiles:
     """Return the files of `flow_core/node` as they were shipped."""
     folder = resources.files("flow_core") / "node"
+    helper = [
+        (folder / name).read_text(encoding="utf-8") for name in ("flow_node.py", "node_store.py")
+    ]
     return NodeFiles(
-        helper=(folder / "flow_node.py").read_text(encoding="utf-8"),
+        helper=_joined(*helper),
         boot=(folder / "boot.sh").read_text(encoding="utf-8"),
+        kit=_zipped(folder),
     )
+
+
+def _joined(program: str, store: str) -> str:
+    """Put the store before the program's own definitions, which need it."""
+    first, _, rest = program.partition("\n")
+    return f"{first}\n{store}\n{rest}"
+
+
+def _zipped(folder: Any) -> bytes:
+    """Return the modules of the kit as one file that Python runs; they are found by the names they have here."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as kit:
+        packages = ["flow_core", "flow_core/node", "flow_core/node/kit"]
+        made = {f"{each}/__init__.py": b"" for each in packages}
+        made["__main__.py"] = b"from flow_core.node.kit.enter import main\nmain()\n"
+        shipped = dict(_files(folder, "flow_core/node/"))
+        for name, text in sorted({**shipped, **made}.items()):
+            about = zipfile.ZipInfo(name, _AGE)
+            about.compress_type = zipfile.ZIP_DEFLATED
+            kit.writestr(about, text)
+    return packed.getvalue()
+
+
+def _files(folder: Any, prefix: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for each in folder.iterdir():
+        if each.is_dir():
+            found += [] if each.name == "__pycache__" else _files(each, f"{prefix}{each.name}/")
+        elif each.name not in _IN_THE_SCRIPT and not each.name.endswith(".pyc"):
+            found.append((prefix + each.name, each.read_bytes()))
+    return found

@@ -60,6 +60,8 @@ def parse_state(text: str, *, rank: int, at: Moment = utc) -> RunReport:
         log_bytes=raw.get("log_bytes", 0),
         waiting_for=raw.get("waiting_for", ""),
         wants_delivery=raw.get("wants_delivery", False),
+        retried=raw.get("retried", 0),
+        reason=raw.get("reason") or "",
     )
 
 
@@ -135,5 +137,9 @@ def chunk(
 
 
 def notice_text(notice: Notice, *, deadline: float) -> str:
-    """Return what the notice file holds while `notice` stands; `deadline` is when, in the node's unix seconds."""
-    return json.dumps({"kind": notice.kind.value, "deadline": round(deadline, 3)})
+    """Return what the notice file holds while `notice` stands: its kind, and when, as UTC in ISO 8601.
+
+    `deadline` is in the node's unix seconds, for the command's clock is the node's.
+    """
+    at = utc(deadline).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return json.dumps({"kind": notice.kind.value, "deadline": at})

@@ -32,10 +32,15 @@ _PAYLOADS = re.compile(r"<<'FLOW'\n(?P<task>\S+)\n(?P<helper>\S+)\nFLOW\n")
 
 @frozen(kw_only=True)
 class NodeFiles:
-    """The plain files of `flow_core/node`, read by whoever may read files."""
+    """The plain files of `flow_core/node`, read by whoever may read files.
+
+    `kit` is a zip that Python runs: what sets a node up for a command, where there is anything to set up. It doesn't
+    ride in the script; it is delivered.
+    """
 
     helper: str
     boot: str
+    kit: bytes = field(default=b"", repr=False)
 
 
 @frozen(kw_only=True)
@@ -57,6 +62,10 @@ class NodeTask:
     wants_delivery: bool = False
     gpus: int = 0
     workspace: str = "/workspace"
+    retries: int = 0
+    notice_signal: str = "USR1"
+    #: Where the provider tells the node of a notice, if it does; empty where the helper is told.
+    notice_file: str = ""
 
 
 def render_script(task: NodeTask, *, files: NodeFiles) -> str:
@@ -72,6 +81,9 @@ def render_script(task: NodeTask, *, files: NodeFiles) -> str:
         "wants_delivery": task.wants_delivery,
         "gpus": task.gpus,
         "workspace": task.workspace,
+        "retries": task.retries,
+        "notice_signal": task.notice_signal,
+        "notice_file": task.notice_file,
     }
     text = json.dumps(raw, separators=(",", ":"))
     return _frame(files).replace("@TASK@", _packed(text))
@@ -100,6 +112,9 @@ def parse_script(script: str) -> NodeTask:
             wants_delivery=raw["wants_delivery"],
             gpus=raw["gpus"],
             workspace=raw["workspace"],
+            retries=raw["retries"],
+            notice_signal=raw["notice_signal"],
+            notice_file=raw["notice_file"],
         )
     except (ValueError, KeyError, TypeError, zlib.error) as exc:
         raise InvalidRequest(

@@ -22,7 +22,7 @@ def squeezed_python(source: str) -> str:
     """Return `source` without comments, docstrings, annotations and assertions, with short names and few spaces.
 
     `source` must do without f-strings, whose text some versions' tokens lose, and must not look at its own docstrings,
-    annotations or names.
+    annotations or names. Imports of Flow's own modules go too: what they name must be part of `source`.
     """
     first = source.partition("\n")[0]
     tree = _Undressed().visit(ast.parse(source))
@@ -68,7 +68,14 @@ class _Undressed(ast.NodeTransformer):
         return None
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST | None:
-        return None if node.module in ("__future__", "typing") else node
+        module = node.module or ""
+        return (
+            None if module in ("__future__", "typing") or module.startswith("flow_core") else node
+        )
+
+    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else self.generic_visit(node)
 
     def _without_docstring(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:

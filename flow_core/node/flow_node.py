@@ -2,41 +2,95 @@
 """Runs a task's command on a node and keeps what it says: the one program that Flow puts on nodes.
 
 `$FLOW_HOME` (default /opt/flow) holds all it knows, so that a kill or a reboot at any moment costs only the attempt:
-task.json (what to run), delivery.json (what exists only after allocation: rank, addresses, variables; numbered),
-state.json (the phase), env.json (the variables set for the command), log (every byte it wrote, in the order read),
-log.index (24 bytes a stretch: offset, length, stream, unix time), notice.json (there while a notice stands), lock
-(held while `run` lives), stop (there once the command was ended for good).
+task.json (what to run), delivery.json (what exists only after allocation: rank, addresses, variables, what to set up;
+numbered), kit.zip (the program that sets it up), state.json (the phase), env.json (the variables set for the command),
+failure.json (why the set-up failed), log (every byte it wrote, in the order read), log.index (24 bytes a stretch:
+offset, length, stream, unix time), notice.json (there while a notice stands), lock (held while `run` lives), stop
+(there once the command was ended for good).
 
-Verbs: run · deliver · report · log OFFSET LIMIT · notice [clear] · stop.
+Verbs: install · run · deliver · report · log OFFSET LIMIT · stop.
 
-Two decisions worth knowing. What outlives the command (a background process that keeps the pipes open) is read for
-DRAIN_S more and then left alone: it ends with the node, and what it writes later is not kept. And a command that ends
-while the node is being stopped counts as interrupted, whatever its exit code: a checkpoint taken on TERM is no end.
+Decisions worth knowing. What outlives the command (a background process that keeps the pipes open) is read for DRAIN_S
+more and then left alone: it ends with the node, and what it writes later is not kept. A command that ends while the
+node is being stopped counts as interrupted, whatever its exit code: a checkpoint taken on TERM is no end. So does one
+that fails while a notice stands. A notice is told by a signal, and only to processes that catch it: nobody dies of
+it; that it was taken back is told by CONT. Where there are fellows, a newer membership starts the command again, ended
+or not; that is how one rank's failure, or its new address, reaches the others.
 
 Python 3.8, standard library only; no f-strings and no look at names, for it is squeezed on its way to the node.
 """
 
 from __future__ import annotations
 
+import base64
 import errno
 import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import time
 from typing import Any
 
-HOME = os.environ.get("FLOW_HOME", "/opt/flow")
-ENTRY = struct.Struct("<QIId")
-STREAMS = ("out", "err", "note")
+from flow_core.node.node_store import (
+    HOME,
+    Log,
+    hold_lock,
+    is_there,
+    kick,
+    load,
+    opened,
+    path,
+    read_log,
+    save,
+    write,
+)
+
+VARIABLES = """
+FLOW_NODE_RANK=%(rank)d RANK=%(rank)d NODE_RANK=%(rank)d PET_NODE_RANK=%(rank)d
+FLOW_NUM_NODES=%(count)d WORLD_SIZE=%(count)d NNODES=%(count)d PET_NNODES=%(count)d
+MASTER_ADDR=%(host)s PET_MASTER_ADDR=%(host)s MASTER_PORT=%(port)s PET_MASTER_PORT=%(port)s
+LOCAL_RANK=0 LOCAL_WORLD_SIZE=1 FLOW_GPUS=%(gpus)d FLOW_RESTART_COUNT=%(number)d PYTHONUNBUFFERED=1
+"""
 DRAIN_S = 2
-MERGE_S = 0.05  # stretches of one stream closer than this are one, so that a chatty command has a small index
-WAKE_S = 5  # a signal wakes a wait; this is for a signal that got lost
+UNIT = """[Unit]
+Wants=network-online.target
+After=network-online.target
+[Service]
+Environment="FLOW_HOME=%s"
+ExecStart="%s" "%s" run
+KillMode=mixed
+TimeoutStopSec=30
+[Install]
+WantedBy=multi-user.target
+"""
+TASK: bytes  # what the node script carries: the task as JSON,
+HELPER: bytes  # and this very program
+WAKE_S = 1  # a signal wakes a wait; this is for a notice, which comes as a file
+USERS_MISTAKES = (125, 126, 127)  # the set-up's word, and the shell's for what can't be run
+
+
+def install() -> int:
+    """Put the task and this program where they belong, and start it: here and now, or as a unit of systemd."""
+    program = path("bin/flow-node")
+    os.makedirs(path("bin"), exist_ok=True)
+    os.chmod(HOME, 0o700)  # variables and commands are nobody else's to read
+    carried = ((path("task.json"), TASK, 0o600), (program, HELPER, 0o755))  # noqa: F821
+    for name, text, mode in carried:
+        write(name, text)
+        os.chmod(name, mode)
+    if os.environ.get("FLOW_FOREGROUND"):
+        os.execv(sys.executable, [sys.executable, program, "run"])
+    write(
+        "/etc/systemd/system/flow-node.service", (UNIT % (HOME, sys.executable, program)).encode()
+    )
+    return subprocess.call(
+        "systemctl daemon-reload && systemctl enable --now flow-node", shell=True
+    )
 
 
 def run() -> int:
@@ -44,147 +98,224 @@ def run() -> int:
     lock = hold_lock()
     if lock is None:
         return 0
-    state = load("state.json")
-    if state.get("phase") == "exited":
-        return 0
+    state, task = load("state.json"), load("task.json")
     wake, log = watch_signals(), Log()
+    while True:
+        while state.get("phase") != "exited":
+            code, cut = attempt(task, state, log, wake)
+            state.update(wants_delivery=False, ended_at=time.time(), log_bytes=log.size)
+            phase = settle(code, cut, task, state, log, wake)
+            if phase == "exited":
+                state.update(exit_code=code, reason=load("failure.json") or "")
+            state.update(phase=phase, waiting_for="")
+            save("state.json", state)
+            if phase == "interrupted":
+                return 0
+        while not superseded(state):
+            if task["num_nodes"] < 2 or is_there("stop") or told_to_stop(wake, 60):
+                return 0
+        state.update(phase="waiting", exit_code=None)
+
+
+def settle(code: int, cut: str, task: Any, state: Any, log: Log, wake: int) -> str:
+    """Return what follows an attempt: exited or interrupted, or waiting for the next, which may begin now."""
+    retried = state.get("retried", 0)
+    rest = min(float(os.environ.get("FLOW_REST_S", "5")) * 2**retried, 300)
+    if is_there("stop") or not (code or cut):
+        return "exited"
+    if cut or superseded(state):
+        return "interrupted" if cut == "stop" else "waiting"
+    words = "ended with %d" % code
+    ends = time.monotonic() + rest
+    noticed = see_notice(task)
+    if noticed:
+        words += " under a notice; runs again when that has passed"
+    elif retried < task["retries"] and code not in USERS_MISTAKES:
+        state.update(retried=retried + 1)
+        words += "; try %d of %d follows in %g s" % (retried + 2, task["retries"] + 1, rest)
+    else:
+        return "exited"
+    log.note(words)
+    save("state.json", dict(state, phase="waiting", waiting_for=words))
+    while not superseded(state) and (see_notice(task) if noticed else time.monotonic() < ends):
+        if told_to_stop(wake, min(rest, WAKE_S)):
+            return "exited" if is_there("stop") else "interrupted"
+    return "waiting"
+
+
+def attempt(task: Any, state: Any, log: Log, wake: int) -> tuple[int, str]:
+    """Run the command once; return its exit code and what cut it short, if anything did: stop or news."""
     state.update(attempt=state.get("attempt", -1) + 1, wants_delivery=False, ended_at=None)
-    task = load("task.json")
+    save("failure.json", "")
     delivery = wait_for_delivery(task, state, log, wake)
     if delivery is None:
-        return finish(state, log, 143, True)
+        return 143, "stop"
     env = variables(task, delivery, state["attempt"])
     save("env.json", env)
     state.update(phase="running", waiting_for="", wants_delivery=False, began_at=time.time())
-    state.update(used=delivery.get("number", 0))
+    state.update(
+        used=delivery.get("number", 0),
+        retried=max(state.get("retried", 0), delivery.get("retried", 0)),
+    )
     save("state.json", state)
     if state["attempt"]:
         log.note("attempt %d begins" % (state["attempt"] + 1))
     if delivery.get("rank") and task["run_on"] == "first-node":
-        log.note("stays up while node 0 runs the command")
+        log.note("node 0 runs the command")
         while not told_to_stop(wake, WAKE_S):
-            pass
-        return finish(state, log, 143, True)
+            if superseded(state):
+                return 143, "news"
+        return 143, "stop"
     try:
-        child = start(task, env)
+        child = start(task, env, delivery)
     except OSError as error:
-        code, reason = why_not(error)
+        missing = isinstance(error, FileNotFoundError)
+        reason = "%s: %s" % (error.filename, "command not found" if missing else error.strerror)
         log.note(reason)
-        return finish(state, log, code, False)
-    return finish(state, log, *attend(child, log, wake))
+        save("failure.json", reason)
+        return 127 if missing or error.errno == errno.ENOTDIR else 126, ""
+    return attend(child, task, state, log, wake)
 
 
-def wait_for_delivery(
-    task: dict[str, Any], state: dict[str, Any], log: Log, wake: int
-) -> dict[str, Any] | None:
+def superseded(state: Any) -> bool:
+    """Whether fellows have a newer membership than the one that was used; one alone has no fellows."""
+    return len(load("delivery.json").get("nodes", "")) > 1 and not is_used(state)
+
+
+def is_used(state: Any) -> bool:
+    """Whether the newest delivery is the one that was used."""
+    return bool(load("delivery.json").get("number", 0) <= state.get("used", 0))
+
+
+def wait_for_delivery(task: Any, state: Any, log: Log, wake: int) -> Any:
     """Return the delivery to run with ({} if none is needed), or None when told to stop first."""
     used = state.get("used", 0)
     many = task["num_nodes"] > 1
     needed = many or (task["wants_delivery"] and not used)
-    while not os.path.exists(path("stop")):
-        delivery: dict[str, Any] = load("delivery.json")
-        if not needed or delivery.get("number", 0) > used:
-            return delivery
+    while not is_there("stop"):
+        if not needed or not is_used(state):
+            return load("delivery.json")
         if not state["wants_delivery"]:
             what = "all %d nodes" % task["num_nodes"] if many else "its files and variables"
             state.update(phase="waiting", wants_delivery=True, waiting_for=what)
             save("state.json", state)
             log.note("waiting for " + what)
-        if told_to_stop(wake, WAKE_S):
+        if told_to_stop(wake, 5):
             break
     return None
 
 
-def variables(task: dict[str, Any], delivery: dict[str, Any], attempt: int) -> dict[str, str]:
+def variables(task: Any, delivery: Any, number: int) -> dict[str, str]:
     """Return the variables of the command: ours, then the user's over them."""
     nodes = {node["rank"]: node["host"] for node in delivery.get("nodes", [])} or {0: "127.0.0.1"}
     hosts = [nodes[each] for each in sorted(nodes)]
-    rank = str(delivery.get("rank", 0))
-    count = str(task["num_nodes"])
-    port = str(delivery.get("port") or free_port())
-    env = {
-        "FLOW_HOME": HOME,
-        "FLOW_TASK": task["name"],
-        "FLOW_NODE_RANK": rank,
-        "FLOW_NUM_NODES": count,
-        "FLOW_NODES": " ".join(hosts),
-        "FLOW_GPUS": str(task["gpus"]),
-        "FLOW_RESTART_COUNT": str(attempt),
-        "FLOW_NOTICE_FILE": path("notice.json"),
-        "PYTHONUNBUFFERED": "1",
+    # One alone needs no fellow to know its port: any that nobody listens on now.
+    port = delivery.get("port") or socket.create_server(("127.0.0.1", 0)).getsockname()[1]
+    words = VARIABLES % {
+        "rank": delivery.get("rank", 0),
+        "count": task["num_nodes"],
+        "host": hosts[0],
+        "port": port,
+        "gpus": task["gpus"],
+        "number": number,
     }
-    env.update({"RANK": rank, "WORLD_SIZE": count, "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"})
-    for prefix in ("", "PET_"):
-        env[prefix + "NNODES"] = count
-        env[prefix + "NODE_RANK"] = rank
-        env[prefix + "MASTER_ADDR"] = hosts[0]
-        env[prefix + "MASTER_PORT"] = port
-    env.update(task["env"])
-    env.update(delivery.get("env") or {})
+    env = dict(each.split("=") for each in words.split())
+    env.update(
+        FLOW_HOME=HOME,
+        FLOW_TASK=task["name"],
+        FLOW_NODES=" ".join(hosts),
+        FLOW_NOTICE_FILE=path("notice.json"),
+    )
+    env.update(task["env"], **(delivery.get("env") or {}))
     return env
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on now; a node alone needs no fellow to know it."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+def start(task: Any, env: dict[str, str], delivery: Any) -> subprocess.Popen[bytes]:
+    """Start the command in a session of its own: a line by bash or sh, arguments as they are.
 
-
-def start(task: dict[str, Any], env: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start the command in a session of its own: a line by bash or sh, arguments as they are."""
+    What has to be set up first is the kit's to do, which then becomes the command.
+    """
     workspace = os.environ.get("FLOW_WORKSPACE", task["workspace"])
     os.makedirs(workspace, exist_ok=True)
     folder = os.path.join(workspace, task["working_dir"] or "")
-    if not os.path.isdir(folder):
-        raise NotADirectoryError(errno.ENOTDIR, "is not a folder on this node", folder)
     environ = dict(os.environ, **env)
     environ.pop("FLOW_FOREGROUND", None)
     command = task["command"]
     if isinstance(command, str):
-        places = [os.path.join(each, "bash") for each in os.get_exec_path(environ)]
-        command = ["bash" if any(map(os.path.exists, places)) else "sh", "-c", command]
+        command = ["bash" if shutil.which("bash", path=env.get("PATH")) else "sh", "-c", command]
+    if delivery.get("setup"):
+        command = [sys.executable, path("kit.zip"), "enter", folder, *command]
+        folder = workspace
+    elif not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, "is not a folder on this node", folder)
     pipe = subprocess.PIPE
     streams: Any = {"stdin": subprocess.DEVNULL, "stdout": pipe, "stderr": pipe, "bufsize": 0}
     return subprocess.Popen(command, cwd=folder, env=environ, start_new_session=True, **streams)
 
 
-def why_not(error: OSError) -> tuple[int, str]:
-    """Return the exit code and the sentence for a command that could not start."""
-    if isinstance(error, FileNotFoundError):
-        return 127, "%s: command not found" % error.filename
-    return 127 if error.errno == errno.ENOTDIR else 126, "%s: %s" % (error.filename, error.strerror)
-
-
-def attend(child: subprocess.Popen[bytes], log: Log, wake: int) -> tuple[int, bool]:
-    """Keep what the command writes until it has ended; return its exit code and whether the node's stop ended it."""
-    streams: Any = (child.stdout, child.stderr)
-    pipes = {stream.fileno(): number for number, stream in enumerate(streams)}
-    killed = False
-    stopping = ended = 0.0
+def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int, str]:
+    """Keep what the command writes until it has ended; return its exit code and what cut it short."""
+    pipes = {child.stdout.fileno(): 0, child.stderr.fileno(): 1}
+    cut, noticed, killed = "", False, False
+    since = ended = looked = 0.0
     while True:
-        ready = select.select([wake, *pipes], [], [], 0.1 if stopping or ended else WAKE_S)[0]
+        ready = select.select([wake, *pipes], [], [], 0.1 if cut or ended else WAKE_S)[0]
+        now = time.monotonic()
         for pipe in ready:
             data = os.read(pipe, 65536)
             if pipe == wake:
-                if child.poll() is None and not stopping and signal.SIGTERM in data:
-                    stopping = time.monotonic()
-                    tell(child, signal.SIGTERM)
+                looked = 0
+                if not cut and child.poll() is None:
+                    cut = "stop" if signal.SIGTERM in data else "news" if superseded(state) else ""
+                    if cut:
+                        since = now
+                        tell(child, signal.SIGTERM)
             elif data:
                 log.add(pipes[pipe], data)
             else:
                 del pipes[pipe]
-        now = time.monotonic()
-        if stopping and not killed and now - stopping > float(os.environ.get("FLOW_GRACE_S", "10")):
+        if now - looked >= WAKE_S:
+            looked = now
+            if see_notice(task) != noticed:
+                noticed = not noticed
+                name = "SIG" + task["notice_signal"] if noticed else "SIGCONT"
+                tell_catchers(child.pid, getattr(signal, name, 0))
+        if cut and not killed and now - since > float(os.environ.get("FLOW_GRACE_S", "10")):
             killed = tell(child, signal.SIGKILL)
-        if child.poll() is None:
-            continue
-        ended = ended or now
-        if stopping and not killed and tell(child, 0):
-            continue
-        if not pipes or now - ended > DRAIN_S:
+        if child.poll() is not None:
+            ended = ended or now
             code = child.returncode
-            return code if code >= 0 else 128 - code, bool(stopping)
+            lingers = cut and not killed and tell(child, 0)
+            if not lingers and (not pipes or now - ended > DRAIN_S):
+                return code if code >= 0 else 128 - code, cut
+
+
+def see_notice(task: Any) -> bool:
+    """Whether a notice stands; the provider's own file on the node, if it has one, is turned into ours."""
+    if task["notice_file"]:
+        try:
+            with open(task["notice_file"]) as file:
+                text = file.read()
+            kind = "relocation" if "elocating" in text else "preemption"
+            deadline = (text.partition("end_time:")[2].split() or [""])[0].strip("'\"")
+            save("notice.json", {"kind": kind, "deadline": deadline})
+        except OSError:
+            if is_there("notice.json"):
+                os.remove(path("notice.json"))
+    return is_there("notice.json")
+
+
+def tell_catchers(session: int, number: int) -> None:
+    """Signal those processes of the command that catch it; it would end the others."""
+    for each in os.listdir("/proc") if number else ():
+        try:
+            if os.getsid(int(each)) == session:
+                with open("/proc/%s/status" % each) as file:
+                    caught = file.read().partition("SigCgt:")[2].split()[0]
+                if int(caught, 16) >> number - 1 & 1:
+                    os.kill(int(each), number)
+        except (OSError, ValueError):
+            pass
 
 
 def tell(child: subprocess.Popen[bytes], number: int) -> bool:
@@ -196,56 +327,17 @@ def tell(child: subprocess.Popen[bytes], number: int) -> bool:
         return False
 
 
-def finish(state: dict[str, Any], log: Log, code: int, stopped: bool) -> int:
-    """Write down how the attempt ended; one that the node's stop cut short will run again."""
-    over = not stopped or os.path.exists(path("stop"))
-    state.update({"phase": "exited", "exit_code": code} if over else {"phase": "interrupted"})
-    state.update(ended_at=time.time(), waiting_for="", wants_delivery=False, log_bytes=log.size)
-    save("state.json", state)
-    return 0
-
-
-class Log:
-    """The log and its index, written at known places so that a full disk or a crash leaves them consistent."""
-
-    def __init__(self) -> None:
-        self.file, self.index = opened("log"), opened("log.index")
-        self.count = os.fstat(self.index).st_size // ENTRY.size
-        self.last = entry(self.index, self.count - 1) if self.count else (0, 0, None, 0)
-        self.size = self.last[0] + self.last[1]
-
-    def add(self, stream: int, data: bytes) -> None:
-        """Append bytes of one stream; a full disk costs log, never the command."""
-        while data:
-            now = time.time()
-            begin, length, kind, at = self.last
-            try:
-                written = os.pwrite(self.file, data, self.size)
-                merged, place = (self.size, written, stream, now), self.count
-                if kind == stream and 0 <= now - at < MERGE_S:
-                    merged, place = (begin, length + written, kind, at), place - 1
-                os.pwrite(self.index, ENTRY.pack(*merged), place * ENTRY.size)
-            except OSError:
-                return
-            self.last = merged
-            self.count = place + 1
-            self.size += written
-            data = data[written:]
-
-    def note(self, text: str) -> None:
-        """Append a line of our own."""
-        self.add(2, ("flow: %s\n" % text).encode("utf-8", "replace"))
-
-
 def deliver() -> int:
-    """Take a delivery from stdin; exit 3 if a newer one came before."""
+    """Take a delivery from stdin; exit 3 if a newer one came before. Variables that it lacks stay as they were."""
     new = json.load(sys.stdin)
-    number = load("delivery.json").get("number", 0)
-    if new["number"] < number:
-        print("delivery %d came before this one, %d" % (number, new["number"]), file=sys.stderr)
+    old = load("delivery.json")
+    if new["number"] < old.get("number", 0):
         return 3
-    if new["number"] > number:
-        save("delivery.json", new)
+    kit = new.pop("kit", "")
+    if kit:
+        write(path("kit.zip"), base64.b64decode(kit))
+    if new["number"] > old.get("number", 0):
+        save("delivery.json", dict(new, env=old.get("env") if new["env"] is None else new["env"]))
     kick(signal.SIGHUP)
     return 0
 
@@ -258,43 +350,8 @@ def report() -> int:
         state.update(phase="interrupted", wants_delivery=False, waiting_for="")
     if state:
         state["log_bytes"] = Log().size
+        state["wants_delivery"] = bool(state["wants_delivery"]) and is_used(state)
     print(json.dumps(state))
-    return 0
-
-
-def read_log(offset: int, limit: int) -> int:
-    """Print a line that describes the stretch from `offset`, then its bytes."""
-    over = load("state.json").get("phase") == "exited"
-    log = Log()
-    low, high = 0, log.count
-    while low < high:
-        middle = (low + high) // 2
-        begin, length = entry(log.index, middle)[:2]
-        if begin + length > offset:
-            high = middle
-        else:
-            low = middle + 1
-    pieces = []
-    end = offset
-    while low < log.count and end < offset + limit:
-        begin, length, stream, at = entry(log.index, low)
-        piece = min(begin + length, offset + limit) - end
-        pieces.append([STREAMS[stream], piece, at])
-        end += piece
-        low += 1
-    head = {"offset": offset, "next_offset": end, "pieces": pieces}
-    head["is_last"] = over and end >= log.size
-    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
-    sys.stdout.buffer.write(os.pread(log.file, end - offset, offset))
-    return 0
-
-
-def notice(clear: str | None = None) -> int:
-    """Put the notice on stdin where the command looks for it, or take it away."""
-    if clear is None:
-        save("notice.json", json.load(sys.stdin))
-    elif os.path.exists(path("notice.json")):
-        os.remove(path("notice.json"))
     return 0
 
 
@@ -305,40 +362,16 @@ def stop() -> int:
     lock = opened("lock")
     fcntl.flock(lock, fcntl.LOCK_EX)
     state = load("state.json")
-    return 0 if state.get("phase") == "exited" else finish(state, Log(), 143, True)
-
-
-def hold_lock() -> int | None:
-    """Return the held lock, or None where another process keeps it; a mere look at it is waited out."""
-    lock = opened("lock")
-    for _ in range(5):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            time.sleep(0.02)
-        else:
-            os.pwrite(lock, b"%-20d" % os.getpid(), 0)
-            return lock
-    return None
-
-
-def kick(number: int) -> bool:
-    """Signal the living `run`; return whether there is one."""
-    lock = opened("lock")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        os.kill(int(os.pread(lock, 20, 0) or os.getpid()), number)
-        return True
-    os.close(lock)
-    return False
+    if state.get("phase") != "exited":
+        state.update(phase="exited", exit_code=143, ended_at=time.time(), log_bytes=Log().size)
+        save("state.json", dict(state, waiting_for="", wants_delivery=False))
+    return 0
 
 
 def watch_signals() -> int:
     """Return a descriptor that turns readable, with the signals' numbers, when one has come."""
     wake, told = os.pipe()
-    for end in (wake, told):
-        os.set_blocking(end, False)
+    os.set_blocking(told, False)
     signal.set_wakeup_fd(told, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda *_: None)
@@ -350,51 +383,10 @@ def told_to_stop(wake: int, seconds: float) -> bool:
     return bool(select.select([wake], [], [], seconds)[0]) and signal.SIGTERM in os.read(wake, 4096)
 
 
-def entry(index: int, number: int) -> Any:
-    """Return one entry of the index: offset, length, stream, time."""
-    return ENTRY.unpack(os.pread(index, ENTRY.size, number * ENTRY.size))
-
-
-def opened(name: str) -> int:
-    """Open a file of ours, made if need be."""
-    return os.open(path(name), os.O_RDWR | os.O_CREAT, 0o600)
-
-
-def path(name: str) -> str:
-    """Return where a file of ours lies."""
-    return os.path.join(HOME, name)
-
-
-def load(name: str) -> Any:
-    """Return what a file of ours holds, {} where there is none."""
-    try:
-        with open(path(name)) as file:
-            return json.load(file)
-    except FileNotFoundError:
-        return {}
-
-
-def save(name: str, value: Any) -> None:
-    """Replace a file of ours as a whole; a full disk is waited out, for what was not written is not known."""
-    new = "%s.%d" % (name, os.getpid())
-    while True:
-        try:
-            with open(opened(new), "w") as file:
-                file.truncate()
-                json.dump(value, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.rename(path(new), path(name))
-            return
-        except OSError as error:
-            if error.errno != errno.ENOSPC:
-                raise
-            time.sleep(1)
-
-
-VERBS: Any = {"run": run, "deliver": deliver, "report": report, "notice": notice, "stop": stop}
+VERBS: Any = {"install": install, "run": run, "deliver": deliver, "report": report, "stop": stop}
 
 if __name__ == "__main__":
-    if sys.argv[1] == "log":
-        sys.exit(read_log(int(sys.argv[2]), int(sys.argv[3])))
-    sys.exit(VERBS[sys.argv[1]](*sys.argv[2:]))
+    words = sys.argv[1:] or ["install"]
+    if words[0] == "log":
+        sys.exit(read_log(int(words[1]), int(words[2])))
+    sys.exit(VERBS[words[0]]())

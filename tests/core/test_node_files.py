@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta, timezone
 
 from hypothesis import given
@@ -110,7 +111,9 @@ def test_an_empty_answer_is_an_empty_chunk():
 
 
 def test_a_notice_file_holds_kind_and_deadline():
-    """The deadline is in the node's own seconds, whatever the cloud's clock says."""
+    """The deadline is on the node's own clock, whatever the cloud's says."""
     notice = Notice(NoticeKind.PREEMPTION, datetime(2026, 1, 1, tzinfo=timezone.utc))
 
-    assert '{"kind": "preemption", "deadline": 12.5}' == notice_text(notice, deadline=12.5)
+    assert {"kind": "preemption", "deadline": "1970-01-01T00:00:12.500Z"} == json.loads(
+        notice_text(notice, deadline=12.5)
+    )

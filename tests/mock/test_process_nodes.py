@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -225,7 +225,9 @@ def test_times_are_the_clouds(tmp_path, bell):
     assert began is not None
     assert chunk is not None
     assert began_after <= began <= chunk.pieces[0].at <= began + timedelta(minutes=1)
-    assert f'"deadline": {(NOW + ages).timestamp()}' in notice.read_text()
+    assert NOW + ages == datetime.fromisoformat(
+        json.loads(notice.read_text())["deadline"].replace("Z", "+00:00")
+    )
     host.nodes.notify("n", None)
     assert not notice.exists()
     host.close()

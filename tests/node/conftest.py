@@ -16,7 +16,7 @@ import pytest
 from flow_adapters.node_files import load_node_files
 from flow_core.domain.node_files import parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport
-from flow_core.domain.script import NodeTask, render_script
+from flow_core.domain.script import NodeFiles, NodeTask, render_script
 from tests.node.kit import PATIENCE_S, Bell, wait_for_lock
 
 
@@ -35,12 +35,15 @@ class BareNode:
             "FLOW_FOREGROUND": "1",
             "FLOW_PYTHON": python,
             "FLOW_GRACE_S": "0.3",
+            "FLOW_REST_S": "0.01",
         }
 
-    def take(self, command: str | tuple[str, ...], **about: Any) -> None:
+    def take(
+        self, command: str | tuple[str, ...], *, files: NodeFiles | None = None, **about: Any
+    ) -> None:
         """Put a task's script on the node."""
         task = NodeTask(name="train", token="abcdefgh", command=command, **about)
-        self._script.write_text(render_script(task, files=load_node_files()))
+        self._script.write_text(render_script(task, files=files or load_node_files()))
 
     def start(self) -> subprocess.Popen[bytes]:
         """Boot the node."""

@@ -8,7 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
+from flow_adapters.node_files import load_node_files
 from tests.node.kit import PATIENCE_S
 
 
@@ -48,12 +50,11 @@ def test_a_second_boot_leaves_no_litter(node):
 
 def test_without_foreground_a_unit_is_installed(node, tmp_path):
     """The script hands the helper to systemd, which starts it now and at each boot."""
-    node.take("true")
-    script = node.home.parent / "startup.sh"
     unit = tmp_path / "flow-node.service"
-    script.write_text(
-        script.read_text().replace("/etc/systemd/system/flow-node.service", str(unit))
-    )
+    files = load_node_files()
+    elsewhere = files.helper.replace("/etc/systemd/system/flow-node.service", str(unit))
+    node.take("true", files=evolve(files, helper=elsewhere))
+    script = node.home.parent / "startup.sh"
     told = tmp_path / "told"
     systemctl = tmp_path / "bin" / "systemctl"
     systemctl.parent.mkdir()

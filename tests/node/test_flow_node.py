@@ -208,6 +208,7 @@ def test_a_task_of_many_nodes_waits_for_its_membership(node, bell):
     )
     assert 0 == node.deliver(1, rank=1, hosts=("10.0.0.7", "10.0.0.8"))
     bell.wait()
+    started.terminate()
     started.wait(PATIENCE_S)
     assert (
         b"flow: waiting for all 2 nodes\n1/2 10.0.0.7:29501 10.0.0.7 10.0.0.8 1\n"
@@ -278,18 +279,6 @@ def test_other_nodes_idle_when_the_first_runs_the_command(node):
     started.terminate()
     started.wait(PATIENCE_S)
     assert b"ran\n" not in node.log().data
-
-
-def test_a_notice_is_there_exactly_while_it_stands(node):
-    """The command finds the notice where FLOW_NOTICE_FILE says, and no file once it was taken back."""
-    node.take("cat $FLOW_NOTICE_FILE")
-    node.finish()
-    node.ask("notice", stdin=b'{"kind": "preemption"}')
-
-    assert {"kind": "preemption"} == json.loads((node.home / "notice.json").read_text())
-    assert 0 == node.ask("notice", "clear").returncode
-    assert not (node.home / "notice.json").exists()
-    assert 0 == node.ask("notice", "clear").returncode
 
 
 def test_a_killed_helper_is_reported_as_interrupted(node, bell):

@@ -1,0 +1,73 @@
+"""Sets up on a node what its delivery asks for, step after step, and then becomes the command.
+
+Run by the helper as `python kit.zip enter FOLDER COMMAND…`, in the command's place: what it says is in the log, and
+its steps end with the command's own signals. Steps that are done already (a mount that stands, an environment that
+was made) are left as they are, so that an attempt after a reboot costs little.
+
+Python 3.8, standard library only.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+from flow_core.node.node_store import load, save
+
+#: The exit code of a command that was never run because its set-up failed; no retry mends what the user must.
+FAILED = 125
+
+
+class StepFailed(Exception):
+    """A step that can't be done: which, and why, in words for the user."""
+
+
+def main() -> None:
+    """Do what the arguments say."""
+    verb, *rest = sys.argv[1:]
+    if verb == "enter":
+        enter(rest[0], rest[1:])
+
+
+def enter(folder: str, command: list[str]) -> NoReturn:
+    """Set up, go to `folder`, and become `command`."""
+    setup: dict[str, Any] = load("delivery.json").get("setup") or {}
+    env = dict(os.environ)
+    try:
+        for name, step in steps():
+            if setup.get(name):
+                command = step(setup[name], env, command) or command
+        if not os.path.isdir(folder):
+            raise StepFailed("%s: is not a folder on this node" % folder)
+    except StepFailed as failed:
+        fail(str(failed), FAILED)
+    remember(env)
+    try:
+        os.chdir(folder)
+        os.execvpe(command[0], command, env)
+    except FileNotFoundError:
+        fail("%s: command not found" % command[0], 127)
+    except OSError as error:
+        fail("%s: %s" % (command[0], error.strerror), 126)
+
+
+def steps() -> list[tuple[str, Any]]:
+    """Return what there is to do, in order: name in the delivery, and the function that does it."""
+    return []
+
+
+def remember(env: dict[str, str]) -> None:
+    """Let shells on this node have the variables that the steps added."""
+    before = load("env.json")
+    added = {name: text for name, text in env.items() if os.environ.get(name) != text}
+    if added:
+        save("env.json", dict(before, **added))
+
+
+def fail(reason: str, code: int) -> NoReturn:
+    """Say why the command was never run, in the log and to whoever asks the helper."""
+    sys.stderr.write("flow: %s\n" % reason)
+    sys.stderr.flush()
+    save("failure.json", reason)
+    sys.exit(code)

@@ -1,0 +1,155 @@
+"""What the node helper keeps in files: its state as JSON, the log with its index, and the lock of who runs.
+
+Joined with `flow_node.py` into one program on its way to the node.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import struct
+import sys
+import time
+from typing import Any
+
+HOME = os.environ.get("FLOW_HOME", "/opt/flow")
+STREAMS = ("out", "err", "note")
+ENTRY = struct.Struct("<QIId")
+MERGE_S = 0.05  # stretches of one stream closer than this are one, so that a chatty command has a small index
+
+
+class Log:
+    """The log and its index, written at known places so that a full disk or a crash leaves them consistent."""
+
+    def __init__(self) -> None:
+        self.file, self.index = opened("log"), opened("log.index")
+        self.count = os.fstat(self.index).st_size // ENTRY.size
+        self.last = entry(self.index, self.count - 1) if self.count else (0, 0, None, 0)
+        self.size = self.last[0] + self.last[1]
+
+    def add(self, stream: int, data: bytes) -> None:
+        """Append bytes of one stream; a full disk costs log, never the command."""
+        while data:
+            now = time.time()
+            begin, length, kind, at = self.last
+            try:
+                written = os.pwrite(self.file, data, self.size)
+                merged, place = (self.size, written, stream, now), self.count
+                if kind == stream and 0 <= now - at < MERGE_S:
+                    merged, place = (begin, length + written, kind, at), place - 1
+                os.pwrite(self.index, ENTRY.pack(*merged), place * ENTRY.size)
+            except OSError:
+                return
+            self.last = merged
+            self.count = place + 1
+            self.size += written
+            data = data[written:]
+
+    def note(self, text: str) -> None:
+        """Append a line of our own."""
+        self.add(2, ("flow: %s\n" % text).encode("utf-8", "replace"))
+
+
+def read_log(offset: int, limit: int) -> int:
+    """Print a line that describes the stretch from `offset`, then its bytes."""
+    over = load("state.json").get("phase") == "exited"
+    log = Log()
+    low, high = 0, log.count
+    while low < high:
+        middle = (low + high) // 2
+        begin, length = entry(log.index, middle)[:2]
+        if begin + length > offset:
+            high = middle
+        else:
+            low = middle + 1
+    pieces = []
+    end = offset
+    while low < log.count and end < offset + limit:
+        begin, length, stream, at = entry(log.index, low)
+        piece = min(begin + length, offset + limit) - end
+        pieces.append([STREAMS[stream], piece, at])
+        end += piece
+        low += 1
+    head = {"offset": offset, "next_offset": end, "pieces": pieces}
+    head["is_last"] = over and end >= log.size
+    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
+    sys.stdout.buffer.write(os.pread(log.file, end - offset, offset))
+    return 0
+
+
+def hold_lock() -> int | None:
+    """Return the held lock, or None where another process keeps it; a mere look at it is waited out."""
+    lock = opened("lock")
+    for _ in range(5):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            time.sleep(0.02)
+        else:
+            os.pwrite(lock, b"%-20d" % os.getpid(), 0)
+            return lock
+    return None
+
+
+def kick(number: int) -> bool:
+    """Signal the living `run`; return whether there is one."""
+    lock = opened("lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        os.kill(int(os.pread(lock, 20, 0) or os.getpid()), number)
+        return True
+    os.close(lock)
+    return False
+
+
+def entry(index: int, number: int) -> Any:
+    """Return one entry of the index: offset, length, stream, time."""
+    return ENTRY.unpack(os.pread(index, ENTRY.size, number * ENTRY.size))
+
+
+def opened(name: str) -> int:
+    """Open a file of ours, made if need be."""
+    return os.open(path(name), os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def path(name: str) -> str:
+    """Return where a file of ours lies."""
+    return os.path.join(HOME, name)
+
+
+def is_there(name: str) -> bool:
+    """Whether a file of ours exists."""
+    return os.path.exists(path(name))
+
+
+def load(name: str) -> Any:
+    """Return what a file of ours holds, {} where there is none."""
+    try:
+        with open(path(name)) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def save(name: str, value: Any) -> None:
+    """Replace a file of ours as a whole; a full disk is waited out, for what was not written is not known."""
+    while True:
+        try:
+            return write(path(name), json.dumps(value).encode())
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            time.sleep(1)
+
+
+def write(name: str, data: bytes) -> None:
+    """Replace a file as a whole, for its owner's eyes only."""
+    new = "%s.%d" % (name, os.getpid())
+    with open(os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.rename(new, name)
