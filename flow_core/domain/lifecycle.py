@@ -9,7 +9,9 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 5. A node that waits for a membership gets one when all its fellows are up.
 
 A run that the node's own stop cut short (INTERRUPTED) is no end: the market took the node, and the node script will
-run the command again.
+run the command again. Neither is a failure among fellows one of whom is going, gone, silent or starting over: losing a
+fellow makes the others fail, and that is the node's outage, not the program's. All begin anew together, with the next
+membership. Only when the outage has lasted for `OUTAGE` is the failure believed.
 """
 
 from __future__ import annotations
@@ -51,10 +53,23 @@ class Release:
 
 @frozen
 class Deliver:
-    """Bring code, variables and membership `number` to every node."""
+    """Bring code, variables and membership `number` to every node; `retried` counts the tries they used up so far."""
 
     number: int
     signature: str
+    retried: int = 0
+
+
+@frozen
+class Doubt:
+    """Write down since when a failure is put down to an outage, and what the outage is."""
+
+    outage: str
+
+
+@frozen
+class Trust:
+    """Write down that the outage is over."""
 
 
 @frozen
@@ -64,7 +79,10 @@ class Observe:
     state: BidState
 
 
-Action = Settle | Withdraw | Release | Deliver | Observe
+Action = Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust
+
+#: How long a failure among fellows is put down to one that is missing, in the provider's time.
+OUTAGE = timedelta(minutes=15)
 
 
 @frozen(kw_only=True)
@@ -94,7 +112,11 @@ def decide(seen: Seen) -> list[Action]:
         actions.append(end)
     if record.has_ended or end is not None:
         actions += _closing(seen)
-    elif delivery := _delivery(seen):
+        return actions
+    outage = _doubted(seen)
+    if bool(outage) != (record.outage_since is not None):
+        actions.append(Doubt(outage) if outage else Trust())
+    if delivery := _delivery(seen):
         actions.append(delivery)
     return actions
 
@@ -120,6 +142,53 @@ def exit_of(
     if len(ended) >= expected:
         return 0, ended[0]
     return None
+
+
+def outage_of(bid: Bid | None, allocation: Allocation | None, reports: Sequence[RunReport]) -> str:
+    """Return what keeps a task's nodes from being all there, in words; empty when nothing does."""
+    if bid is not None and bid.state is not BidState.ALLOCATED:
+        return f"the bid is {bid.state.value}"
+    nodes = allocation.nodes if allocation is not None else ()
+    if allocation is not None and allocation.notice is not None:
+        return f"the nodes were given notice of {allocation.notice.kind.value}"
+    spoken = {report.rank: report for report in reports}
+    for node in nodes:
+        report = spoken.get(node.rank)
+        if not node.is_reachable:
+            return f"node {node.rank} is {node.state.value}"
+        if report is None:
+            return f"node {node.rank} does not answer"
+        if report.phase is RunPhase.INTERRUPTED or report.phase is RunPhase.WAITING:
+            return f"node {node.rank} is starting over"
+    return ""
+
+
+def end_of(
+    record: TaskRecord,
+    bid: Bid | None,
+    allocation: Allocation | None,
+    reports: Sequence[RunReport],
+    now: datetime | None = None,
+) -> tuple[int, RunReport] | None:
+    """Return the exit code that ends the task and the report it comes from; None while there is none to believe."""
+    spec = record.spec
+    finished = exit_of(spec.run_on, reports, spec.num_instances)
+    if finished is None or finished[0] == 0 or spec.num_instances == 1:
+        return finished
+    if not outage_of(bid, allocation, reports):
+        return finished
+    since = record.outage_since
+    has_lasted = since is not None and now is not None and now - since >= OUTAGE
+    return finished if has_lasted else None
+
+
+def _doubted(seen: Seen) -> str:
+    """Return the outage that a failure is put down to; empty where nothing has failed or nothing is amiss."""
+    spec = seen.record.spec
+    finished = exit_of(spec.run_on, seen.reports, spec.num_instances)
+    if finished is None or finished[0] == 0 or spec.num_instances == 1:
+        return ""
+    return outage_of(seen.bid, seen.allocation, seen.reports)
 
 
 def _instant(at: datetime | None) -> float:
@@ -149,13 +218,12 @@ def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
 def _end(seen: Seen) -> Settle | None:
     record, bid = seen.record, seen.bid
     spec = record.spec
-    finished = exit_of(spec.run_on, seen.reports, spec.num_instances)
+    finished = end_of(record, bid, seen.allocation, seen.reports, seen.now)
     if finished is not None:
         code, report = finished
         if code == 0:
             return Settle(Outcome.SUCCEEDED, "the command ended with 0", 0)
-        where = f" on node {report.rank}" if spec.num_instances > 1 else ""
-        return Settle(Outcome.FAILED, f"the command ended with {code}{where}", code)
+        return Settle(Outcome.FAILED, _failure(seen, code, report), code)
     if record.cancel_asked:
         return Settle(Outcome.CANCELLED, "cancelled", None)
     if bid is None or bid.state is BidState.TERMINATED:
@@ -174,6 +242,16 @@ def _end(seen: Seen) -> Settle | None:
             None,
         )
     return None
+
+
+def _failure(seen: Seen, code: int, report: RunReport) -> str:
+    where = f" on node {report.rank}" if seen.record.spec.num_instances > 1 else ""
+    if report.reason:
+        return f"the command could not be run{where}: {report.reason}"
+    tries = f", after {report.retried + 1} tries" if report.retried else ""
+    outage = _doubted(seen)
+    blame = f"; {outage}, for too long" if outage else ""
+    return f"the command ended with {code}{where}{tries}{blame}"
 
 
 def _closing(seen: Seen) -> list[Action]:
@@ -195,4 +273,8 @@ def _delivery(seen: Seen) -> Deliver | None:
     )
     if not (wanted and settled):
         return None
-    return Deliver(seen.record.membership + 1, allocation.signature)
+    return Deliver(
+        seen.record.membership + 1,
+        allocation.signature,
+        max(report.retried for report in seen.reports),
+    )

@@ -73,6 +73,8 @@ class TaskRecord:
     membership: int = 0
     membership_signature: str = ""
     preemptions: int = 0
+    #: Since when a failure is put down to a node that is missing; None where nothing is amiss.
+    outage_since: datetime | None = None
     began_at: datetime | None = None  # when its nodes were first granted
     cancel_asked: bool = False
     outcome: Outcome | None = None

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from flow_core.domain.allocation import Allocation, NoticeKind
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.lifecycle import exit_of
+from flow_core.domain.lifecycle import end_of
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 
@@ -125,7 +125,7 @@ def task_state(
         return TaskState.HELD
     if bid is None:
         return TaskState.PENDING
-    if exit_of(record.spec.run_on, reports, record.spec.num_instances) is not None:
+    if end_of(record, bid, allocation, reports) is not None:
         return TaskState.ENDING
     if bid.state is BidState.TERMINATED:
         return TaskState.ENDING

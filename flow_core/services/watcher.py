@@ -14,10 +14,12 @@ from flow_core.domain.bid import BidState
 from flow_core.domain.lifecycle import (
     Action,
     Deliver,
+    Doubt,
     Observe,
     Release,
     Seen,
     Settle,
+    Trust,
     Withdraw,
     deadline_of,
     decide,
@@ -208,6 +210,17 @@ class Watcher:
             self._release(record)
         elif isinstance(action, Deliver):
             deliver(self._ports, view, action)
+        elif isinstance(action, Doubt):
+            journal.update(record.token, outage_since=now)
+            note(
+                self._ports,
+                record.token,
+                "a node's failure is put down to an outage, and waited out",
+                action.outage,
+            )
+        elif isinstance(action, Trust):
+            journal.update(record.token, outage_since=None)
+            note(self._ports, record.token, "the outage is over")
 
     def _release(self, record: TaskRecord) -> None:
         final = self._costs.of([record])[record.token]
