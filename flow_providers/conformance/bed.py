@@ -30,7 +30,7 @@ from flow_core.ports.provider import Provider
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 from flow_core.ports.usage import UsageHistory
 from flow_core.ports.volumes import Volumes
-from flow_providers.conformance.lines import STAYS, Line
+from flow_providers.conformance.lines import NOTHING, STAYS, Line
 from flow_providers.conformance.rig import FEATURES, Rig
 
 Found = TypeVar("Found")
@@ -237,12 +237,18 @@ class Bed:
         return bid, self.nodes_up(bid)
 
     def nodes_up(self, bid: Bid) -> Allocation:
-        """Wait until every node of `bid` can be reached."""
+        """Wait until every node of `bid` can be reached: a machine may be up before its shell is."""
 
         def look() -> Allocation | None:
             allocation = self.allocation(bid)
             whole = len(allocation.nodes) == bid.quantity and allocation.is_complete
-            return allocation if whole and allocation.notice is None else None
+            if not whole or allocation.notice is not None:
+                return None
+            calls = [Call(node=node, line=NOTHING.text) for node in allocation.nodes]
+            answered = not self.rig.runs_commands or all(
+                each.code == NOTHING.code for each in self.answers(calls)
+            )
+            return allocation if answered else None
 
         return self.until(f"all {bid.quantity} nodes of {bid.name} up", look)
 

@@ -85,9 +85,9 @@ class SocketRig(Rig):
         """Let time pass for the world and for the adapter alike."""
         left = seconds
         while left > 0:
-            self.clock.sleep(min(left, _STRIDE_S))
+            self.clock.sleep(min(left, STRIDE_S))
             self.service.engine.catch_up()
-            left -= _STRIDE_S
+            left -= STRIDE_S
 
     @property
     def controls(self) -> Controls:
@@ -111,7 +111,7 @@ class SocketRig(Rig):
 
 
 #: A world that nobody looks at for longer than this stands still. Source: `flow_providers.mock.pace.GAP_S`.
-_STRIDE_S = 60.0
+STRIDE_S = 60.0
 
 
 @pytest.mark.slow
