@@ -25,8 +25,14 @@ def load_node_files() -> NodeFiles:
     return NodeFiles(
         helper=_joined(*helper),
         boot=(folder / "boot.sh").read_text(encoding="utf-8"),
-        kit=_zipped(folder),
+        kit=load_kit,
     )
+
+
+@cache
+def load_kit() -> bytes:
+    """Return the kit: every module of `flow_core/node` but the helper, as a zip that Python runs."""
+    return _zipped(resources.files("flow_core") / "node")
 
 
 def _joined(program: str, store: str) -> str:

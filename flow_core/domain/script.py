@@ -14,7 +14,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 from attrs import field, frozen
@@ -34,13 +34,13 @@ _PAYLOADS = re.compile(r"<<'FLOW'\n(?P<task>\S+)\n(?P<helper>\S+)\nFLOW\n")
 class NodeFiles:
     """The plain files of `flow_core/node`, read by whoever may read files.
 
-    `kit` is a zip that Python runs: what sets a node up for a command, where there is anything to set up. It doesn't
+    `kit` makes a zip that Python runs: what sets a node up for a command, where there is anything to set up. It doesn't
     ride in the script; it is delivered.
     """
 
     helper: str
     boot: str
-    kit: bytes = field(default=b"", repr=False)
+    kit: Callable[[], bytes] = bytes
 
 
 @frozen(kw_only=True)

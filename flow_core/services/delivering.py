@@ -2,59 +2,41 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from collections.abc import Mapping
 from contextlib import closing
 
+from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.lifecycle import Deliver
+from flow_core.domain.record import TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
 from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_core.services.placing import note
 from flow_core.services.ports import Ports
+from flow_core.services.setting_up import setup_of
 
 #: Real seconds for telling one node its membership.
 DELIVERY_S = 60.0
 
 
 def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
-    """Deliver to every node of `view`; True when all have it. A node that could not be reached is tried next time."""
+    """Deliver to every node of `view`; True when all have it. A node that could not be reached is tried next time.
+
+    Raises:
+        FlowError: what has to be set up can't be told, such as a secret that this machine no longer has.
+    """
     record, allocation = view.record, view.allocation
     if allocation is None:
         return False
     with ports.journal.claim(record.token, "deliver") as mine:
         if not mine:
             return False
-        problems: list[str] = []
-        if record.code_digest is not None:
-            bundle = ports.code.bundle(record.code_digest)
-            with closing(ports.provider.shell.upload(allocation.nodes, bundle, target=".")) as sent:
-                for event in sent:
-                    if isinstance(event, NodeLost):
-                        problems.append(f"node {event.node.rank}: {event.reason}")
-        fellows = [
-            {"rank": node.rank, "host": node.private_ip or _host(node)} for node in allocation.nodes
-        ]
-        calls = []
-        for node in allocation.nodes if not problems else ():
-            message = {
-                "number": delivery.number,
-                "rank": node.rank,
-                "nodes": fellows,
-                "port": allocation.rendezvous_port,
-                "env": dict(record.spec.env),
-                "code": record.code_digest,
-            }
-            calls.append(
-                Call(node=node, line=f"{NODE_HELPER} deliver", stdin=json.dumps(message).encode())
-            )
-        with closing(ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S)) as events:
-            for event in events:
-                if isinstance(event, NodeLost):
-                    problems.append(f"node {event.node.rank}: {event.reason}")
-                elif isinstance(event, NodeExit) and event.code != 0:
-                    problems.append(
-                        f"node {event.node.rank}: the node script refused with {event.code}"
-                    )
+        setup = setup_of(ports, view)
+        problems = _bring_code(ports, record, allocation)
+        if not problems:
+            problems = _tell(ports, record, allocation, delivery, setup)
         if problems:
             note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
             return False
@@ -69,6 +51,60 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
         return True
 
 
-def _host(node: object) -> str:
-    address = getattr(node, "address", None)
-    return address.host if address is not None else "127.0.0.1"
+def _bring_code(ports: Ports, record: TaskRecord, allocation: Allocation) -> list[str]:
+    """Upload the code to every node; return what went wrong."""
+    if record.code_digest is None:
+        return []
+    bundle = ports.code.bundle(record.code_digest)
+    problems: list[str] = []
+    with closing(ports.provider.shell.upload(allocation.nodes, bundle, target=".")) as sent:
+        for event in sent:
+            if isinstance(event, NodeLost):
+                problems.append(f"node {event.node.rank}: {event.reason}")
+    return problems
+
+
+def _tell(
+    ports: Ports,
+    record: TaskRecord,
+    allocation: Allocation,
+    delivery: Deliver,
+    setup: Mapping[str, object],
+) -> list[str]:
+    """Give every node its membership; return what went wrong."""
+    message: dict[str, object] = {
+        "number": delivery.number,
+        "retried": delivery.retried,
+        "nodes": [{"rank": node.rank, "host": host_of(node)} for node in allocation.nodes],
+        "port": allocation.rendezvous_port,
+        "env": dict(record.spec.env),
+        "code": record.code_digest,
+        "setup": setup,
+    }
+    if setup:
+        message["kit"] = base64.b64encode(ports.node_files.kit()).decode("ascii")
+    calls = [
+        Call(
+            node=node,
+            line=f"{NODE_HELPER} deliver",
+            stdin=json.dumps({**message, "rank": node.rank}).encode(),
+        )
+        for node in allocation.nodes
+    ]
+    problems: list[str] = []
+    with closing(ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S)) as events:
+        for event in events:
+            if isinstance(event, NodeLost):
+                problems.append(f"node {event.node.rank}: {event.reason}")
+            elif isinstance(event, NodeExit) and event.code != 0:
+                problems.append(
+                    f"node {event.node.rank}: the node script refused with {event.code}"
+                )
+    return problems
+
+
+def host_of(node: Node) -> str:
+    """Return what a node's fellows reach it by."""
+    if node.private_ip:
+        return node.private_ip
+    return node.address.host if node.address is not None else "127.0.0.1"

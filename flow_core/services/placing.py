@@ -84,7 +84,23 @@ def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:
     return (
         spec.num_instances > 1
         or spec.code is not None
+        or bool(spec.secrets)
         or bool(spec.env and not provider.limits.script_is_private)
+        or wants_setup(spec, provider)
+    )
+
+
+def wants_setup(spec: TaskSpec, provider: Provider) -> bool:
+    """Whether the nodes have more to do before the command than the node script does by itself."""
+    limits = provider.limits
+    mounted = limits.volume_path or limits.volume_device
+    return (
+        spec.num_instances > 1
+        or (spec.environment or "none") != "none"
+        or any(
+            mount.kind is Source.S3 or (mount.kind is Source.VOLUME and mounted)
+            for mount in spec.mounts
+        )
     )
 
 
@@ -254,5 +270,8 @@ def script_of(ports: Ports, record: TaskRecord) -> str:
         wants_delivery=wants_delivery(spec, ports.provider),
         gpus=spec.instance_type.gpus if spec.instance_type is not None else 0,
         workspace=ports.provider.limits.workspace,
+        retries=spec.retries,
+        notice_signal=spec.notice_signal or "USR1",
+        notice_file=ports.provider.limits.notice_file,
     )
     return render_script(task, files=ports.node_files)

@@ -50,7 +50,7 @@ def test_what_the_user_must_mend_is_not_tried_again(node, code):
 
 
 def test_a_notice_is_told_by_a_signal_and_its_end_by_another(node, bell):
-    """The command finds the notice where FLOW_NOTICE_FILE says when USR1 comes, and CONT tells that it was taken back."""
+    """USR1 says that a notice lies where FLOW_NOTICE_FILE says, CONT that it was taken back."""
     node.take(
         "trap 'cat $FLOW_NOTICE_FILE; echo; " + bell.ring + "' USR1; "
         "trap 'ls $FLOW_NOTICE_FILE 2>/dev/null || echo gone; exit 0' CONT; "

@@ -13,14 +13,12 @@ import os
 import sys
 from typing import Any, NoReturn
 
+from flow_core.node.kit import fellows
+from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
 #: The exit code of a command that was never run because its set-up failed; no retry mends what the user must.
 FAILED = 125
-
-
-class StepFailed(Exception):
-    """A step that can't be done: which, and why, in words for the user."""
 
 
 def main() -> None:
@@ -54,7 +52,7 @@ def enter(folder: str, command: list[str]) -> NoReturn:
 
 def steps() -> list[tuple[str, Any]]:
     """Return what there is to do, in order: name in the delivery, and the function that does it."""
-    return []
+    return [("fellows", fellows.step)]
 
 
 def remember(env: dict[str, str]) -> None:

@@ -1,0 +1,38 @@
+"""What a task's nodes have to set up before the command: the part of a delivery that the kit on the node carries out.
+
+Each part is plain JSON under its step's name; `flow_core/node/kit/enter.py` has the steps, in the same order. A part
+that holds a secret is told to the node over the shell and kept there in a file that only root reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flow_core.domain.status import TaskView
+from flow_core.services.placing import wants_setup
+from flow_core.services.ports import Ports
+
+#: Returns what one step has to do for a task; None when nothing.
+Part = Callable[[Ports, TaskView], object]
+
+
+def _fellows(ports: Ports, view: TaskView) -> object:
+    """Return what launchers must know of all nodes; None for a node alone."""
+    spec = view.record.spec
+    return (
+        {"gpus": spec.instance_type.gpus if spec.instance_type else 0}
+        if spec.num_instances > 1
+        else None
+    )
+
+
+#: step -> what says its part.
+PARTS: dict[str, Part] = {"fellows": _fellows}
+
+
+def setup_of(ports: Ports, view: TaskView) -> dict[str, object]:
+    """Return what the nodes of `view` have to set up; empty when the node script does without."""
+    if not wants_setup(view.record.spec, ports.provider):
+        return {}
+    told = {name: part(ports, view) for name, part in PARTS.items()}
+    return {name: value for name, value in told.items() if value is not None}
