@@ -14,10 +14,13 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 
 def node_option(text: str) -> Callable[[_F], _F]:
     """Return the option that picks nodes by rank; the command gets them as a sorted tuple, or None for all."""
-    return click.option("--node", "ranks", metavar="RANKS", callback=_ranks, help=text)
+    return click.option("--node", "ranks", metavar="RANKS", callback=ranks_of, help=text)
 
 
-def _ranks(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def ranks_of(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> tuple[int, ...] | None:
+    """Return the ranks that an option's text names, sorted; None where it wasn't given."""
     if value is None:
         return None
     found: set[int] = set()

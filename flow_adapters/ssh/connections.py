@@ -281,7 +281,9 @@ class _Client(asyncssh.SSHClient):
             self.refusal = Lost(f"host keys can't be remembered: {error}")
             return False
         if pinned == shown:
+            self._known.refused.pop(node_id, None)
             return True
+        self._known.refused[node_id] = shown
         self.refusal = KeyChanged(
             pinned=pinned, shown=shown, file=str(self._known.path), alias=alias(node_id)
         )

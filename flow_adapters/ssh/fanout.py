@@ -8,12 +8,12 @@ holds nobody up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.feeding import fed
-from flow_adapters.ssh.reasons import reason_for
+from flow_adapters.ssh.reasons import Lost, reason_for
 from flow_adapters.ssh.session import GRACE_S, WINDOW, Feed, pieces_of, run_session
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
@@ -148,3 +148,18 @@ class Fan:
         user = job.target.options.username
         where = job.target.where
         return NodeLost(job.node, reason_for(error, where=where, user=user, timeout_s=0))
+
+
+async def met(connections: Connections, targets: Mapping[str, Target]) -> dict[str, str]:
+    """Connect to each target, which pins its host key; return why some could not be reached, by their names here."""
+    names = list(targets)
+    found = await asyncio.gather(
+        *(connections.reach(targets[name]) for name in names), return_exceptions=True
+    )
+    reasons: dict[str, str] = {}
+    for name, outcome in zip(names, found, strict=True):
+        if isinstance(outcome, Lost):
+            reasons[name] = str(outcome)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+    return reasons

@@ -18,6 +18,10 @@ from collections.abc import Sequence
 #: What a call says first, with its group's number. No command is likely to say it before.
 LEADER = re.compile(rb"\x1eflow-leader ([0-9]{1,10})\n")
 _KEEP_CODE = 'trap : INT QUIT; sh -c "$1"; exit $?'
+_KNOWN_TERM = (
+    "if [ -t 1 ] && command -v infocmp >/dev/null 2>&1 && ! infocmp >/dev/null 2>&1; "
+    "then export TERM=xterm-256color; fi"
+)
 _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 
@@ -36,14 +40,21 @@ def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:
 
 
 def terminal_line(
-    line: str | None, *, workspace: str, sudo: Sequence[str] = (), flow_home: str | None = None
+    line: str | None,
+    *,
+    workspace: str,
+    sudo: Sequence[str] = (),
+    flow_home: str | None = None,
+    colours: str = "",
 ) -> str:
     """Return what gives a terminal to `line`, or to a login shell; the terminal itself carries the signals.
 
-    A shell stays above and turns a death by Ctrl-C into 130; OpenSSH's client would make 255 of the signal.
+    A shell stays above and turns a death by Ctrl-C into 130; OpenSSH's client would make 255 of the signal. `colours`
+    is the caller's COLORTERM. A kind of terminal that the node has never heard of is called an xterm.
     """
     wanted = line if line is not None else '"${SHELL:-/bin/sh}" -l'
-    inner = _shell(f"{_entering(workspace, flow_home)}\n{wanted}", sudo)
+    known = _KNOWN_TERM + (f"; export COLORTERM={shlex.quote(colours)}" if colours else "")
+    inner = _shell(f"{_entering(workspace, flow_home)}\n{known}\n{wanted}", sudo)
     return f"exec sh -c {shlex.quote(_KEEP_CODE)} flow {shlex.quote(inner)}"
 
 

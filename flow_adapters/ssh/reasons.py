@@ -20,7 +20,8 @@ class KeyChanged(Exception):
     def __init__(self, *, pinned: str, shown: str, file: str, alias: str) -> None:
         super().__init__(
             f"host key changed: {fingerprint(pinned)} is pinned to this node, and it now shows {fingerprint(shown)}; "
-            f"if it was rebuilt, remove the line of {alias} from {file}, else somebody may be in between"
+            f"if you know why, `flow ssh --trust` accepts it in place of {alias} in {file}; "
+            "else somebody may be in between"
         )
 
 

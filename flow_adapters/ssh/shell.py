@@ -10,19 +10,27 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_adapters.ssh.lines import call_line, terminal_line
-from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_options, ssh_words
-from flow_adapters.ssh.trust import KnownNodes
+from flow_adapters.ssh.openssh import (
+    OWN_FAILURE,
+    on_the_way,
+    quoted,
+    ssh_options,
+    ssh_settings,
+    ssh_words,
+)
+from flow_adapters.ssh.trust import KnownNodes, fingerprint
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
 from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
+from flow_core.ports.ssh import KeyChange
 
 if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
@@ -31,10 +39,12 @@ if TYPE_CHECKING:
 #: Runs a line as root for a user who isn't; a node without the program runs it as that user.
 SUDO = ("sudo", "-n", "-H")
 CONNECT_S = 15.0
+#: A name that no setting of the user's is about, but for those about all hosts.
+NOBODY = "flow-nobody.invalid"
 
 
 class SshShell:
-    """Implements `ports.shell.RemoteShell` for nodes with an address. Threads may share one.
+    """Implements `ports.shell.RemoteShell` and `ports.ssh.Ssh` for nodes with an address. Threads may share one.
 
     `state_dir` is where host keys are remembered, in `known_nodes`. `keys` are private key files, offered before the
     agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
@@ -67,6 +77,7 @@ class SshShell:
         self._sudo = tuple(sudo)
         self._flow_home = flow_home
         self._ssh = ssh
+        self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
         self._lock = threading.Lock()
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
@@ -102,6 +113,8 @@ class SshShell:
             workspace=self._workspace,
             sudo=self._sudo_for(node),
             flow_home=self._flow_home,
+            # Describes the very terminal that is given away, as TERM does.
+            colours=os.environ.get("COLORTERM", "") if os.isatty(0) else "",
         )
         if node.address is None:
             raise _unreachable(node, "it has no address yet")
@@ -151,6 +164,59 @@ class SshShell:
             config=config if self._has_own_home and config.is_file() else None,
             timeout_s=self._timeout_s,
         )
+
+    def settings(self, node: Node) -> Mapping[str, Sequence[str]]:
+        """See `ports.ssh.Ssh.settings`."""
+        assert node.address is not None
+        told = ssh_settings(node, known=self.known_nodes.path, timeout_s=self._timeout_s)
+        keys = [quoted(key) for key in self._keys]
+        found: dict[str, list[str]] = {"HostName": [node.address.host]}
+        found |= {name: [value] for name, value in told.items()}
+        way = self._way_to(node.address.host)
+        found |= {name: list(values) for name, values in way.items()}
+        if keys:
+            found["IdentityFile"] = [*keys, *found.get("IdentityFile", [])]
+        return found
+
+    def meet(self, nodes: Collection[Node]) -> Mapping[str, str]:
+        """See `ports.ssh.Ssh.meet`."""
+        from flow_adapters.ssh.fanout import met
+        from flow_adapters.ssh.reasons import Lost
+
+        strangers = [node for node in nodes if self.known_nodes.key_of(node.id) is None]
+        if not strangers:
+            return {}
+        inside = self._open()
+        reasons: dict[str, str] = {}
+        targets = {}
+        for node in strangers:
+            try:
+                targets[node.id] = inside.target(node)
+            except Lost as lost:
+                reasons[node.id] = str(lost)
+        return {**reasons, **self._room.run(met(inside.connections, targets))}
+
+    def change(self, node: Node) -> KeyChange | None:
+        """See `ports.ssh.Ssh.change`."""
+        shown = self.known_nodes.refused.get(node.id)
+        pinned = self.known_nodes.key_of(node.id)
+        if shown is None or pinned is None or shown == pinned:
+            return None
+        return KeyChange(pinned=fingerprint(pinned), shown=fingerprint(shown), key=shown)
+
+    def trust(self, node: Node, change: KeyChange) -> None:
+        """See `ports.ssh.Ssh.trust`."""
+        self.known_nodes.replace(node.id, change.key)
+
+    def _way_to(self, host: str) -> Mapping[str, Sequence[str]]:
+        """Return what the user's own settings say of the way to an address; asked once for each."""
+        config = self._ssh_folder / "config"
+        if self._ssh is None or not config.is_file() or shutil.which(self._ssh) is None:
+            return {}
+        if host not in self._ways:
+            usual = self._ways.setdefault("", on_the_way(self._ssh, NOBODY, config=config))
+            self._ways[host] = on_the_way(self._ssh, host, config=config, without=usual)
+        return self._ways[host]
 
     def close(self) -> None:
         """End what still runs and close every connection; the next call opens new ones."""

@@ -46,6 +46,8 @@ class KnownNodes:
         self.path = path
         self._seen: tuple[int, int] | None = None
         self._keys: dict[str, str] = {}
+        #: The last key that each node, by id, was refused for.
+        self.refused: dict[str, str] = {}
 
     def key_of(self, node_id: str) -> str | None:
         """Return the pinned key, as its kind and its base64, or None before the first use."""
@@ -69,19 +71,29 @@ class KnownNodes:
             self._keys[alias(node_id)] = key
             self._seen = self._stamp()
 
+    def replace(self, node_id: str, key: str) -> None:
+        """Have this key, and no other, belong to the node from now on."""
+        with self._alone():
+            self._rewrite(node_id, f"{alias(node_id)} {key}\n")
+        self.refused.pop(node_id, None)
+
     def forget(self, node_id: str) -> bool:
         """Have the node's next key be trusted as a first one; return whether one was pinned."""
         with self._alone():
             if self.key_of(node_id) is None:
                 return False
-            gone = alias(node_id)
-            lines = self.path.read_text("utf-8").splitlines(keepends=True)
-            kept = "".join(line for line in lines if line.split()[:1] != [gone])
-            fresh = self.path.with_name(f"{self.path.name}.new")
-            _written(fresh, kept, os.O_TRUNC)
-            fresh.replace(self.path)
-            self._seen = None
+            self._rewrite(node_id, "")
             return True
+
+    def _rewrite(self, node_id: str, line: str) -> None:
+        """Put `line` in the place of the node's own."""
+        gone = alias(node_id)
+        there = self.path.read_text("utf-8") if self.path.exists() else ""
+        kept = [each for each in there.splitlines(keepends=True) if each.split()[:1] != [gone]]
+        fresh = self.path.with_name(f"{self.path.name}.new")
+        _written(fresh, "".join([*kept, line]), os.O_TRUNC)
+        fresh.replace(self.path)
+        self._seen = None
 
     def _refresh(self) -> None:
         stamp = self._stamp()

@@ -25,6 +25,7 @@ from flow_core.ports.reservations import Reservations
 from flow_core.ports.secrets import Secrets
 from flow_core.ports.setup import Setup
 from flow_core.ports.shell import RemoteShell
+from flow_core.ports.ssh import Ssh
 from flow_core.ports.usage import UsageHistory
 from flow_core.ports.volumes import Volumes
 
@@ -51,6 +52,12 @@ class Limits:
     image_note: str = ""
     #: Whether prices, ages and notices are pretended; panels say so.
     simulated: bool = False
+    #: Where its nodes find a file volume, with {name} and {id} for the volume's; empty where it is at the mount's path.
+    volume_path: str = ""
+    #: The device of a block volume that its nodes must format and mount, likewise; empty where they needn't.
+    volume_device: str = ""
+    #: The file in which its nodes find a notice in the provider's own words; empty where the helper is told.
+    notice_file: str = ""
     #: Whether nodes of one bid may share a host (each then gets its own rendezvous port).
     shares_hosts: bool = False
 
@@ -75,6 +82,7 @@ class Provider:
     images: Images | None = None
     reservations: Reservations | None = None
     setup: Setup | None = None
+    ssh: Ssh | None = None
 
     def need_volumes(self) -> Volumes:
         """Return the volumes role.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 
-from flow_core.domain.allocation import Node
+from flow_core.domain.allocation import Node, NodeState
+from flow_core.domain.bid import BidState
 from flow_core.domain.record import TaskRecord
 from flow_core.errors import Conflict, NotFound
-from flow_core.ports.shell import Call, Events
+from flow_core.ports.shell import Call, Events, NodeLost
 from flow_core.services.looking import look
 from flow_core.services.ports import Ports
 
@@ -20,27 +21,30 @@ class Remote:
         self._ports = ports
 
     def nodes(self, name: str, *, ranks: Collection[int] | None = None) -> tuple[Node, ...]:
-        """Return the nodes of a task that can be reached, by rank; those of `ranks` if given.
+        """Return the nodes of a task by rank, or those of `ranks`; at least one of them can be reached.
+
+        No node is asked anything, so that one that is dead or slow keeps nobody waiting here.
 
         Raises:
             NotFound: no such task, or no such rank.
-            Conflict: the task has no nodes now; the message says what state it is in.
+            Conflict: no such node can be reached now; the message says what state the task is in.
         """
         record: TaskRecord = self._ports.journal.find(name, provider=self._ports.provider.name)
-        view = look(self._ports, [record])[0]
-        nodes = view.allocation.nodes if view.allocation is not None else ()
         missing = sorted(set(ranks or ()) - set(range(record.spec.num_instances)))
         if missing:
             raise NotFound(
                 f"{record.name!r} has no node {missing[0]}",
                 hint=f"its nodes are 0 to {record.spec.num_instances - 1}",
             )
-        found = tuple(
-            node for node in nodes if node.is_reachable and (ranks is None or node.rank in ranks)
-        )
-        if not found:
+        wanted = range(record.spec.num_instances) if ranks is None else sorted(ranks)
+        there = self._allocated(record)
+        found = tuple(there.get(rank) or _gone(record, rank) for rank in wanted)
+        if not any(node.is_reachable for node in found):
+            state = look(self._ports, [record])[0].state.value
             raise Conflict(
-                f"{record.name!r} is {view.state.value}; no node of it can be reached",
+                f"{record.name!r} is {state}; no node of it can be reached"
+                if ranks is None
+                else f"{record.name!r} is {state}; none of the nodes you named can be reached",
                 hint=f"`flow status {record.name}` says what it waits for",
             )
         return found
@@ -55,10 +59,17 @@ class Remote:
     ) -> Events:
         """Run `line` on all `nodes` at once, each with the input that `stdin` gives for it.
 
-        See `ports.shell.RemoteShell.run_many`; whoever stops before the end closes what is returned.
+        A node that can't be reached in its present state is NodeLost before anything else. Otherwise as
+        `ports.shell.RemoteShell.run_many`; whoever stops before the end closes what is returned.
         """
-        calls = [Call(node=node, line=line, stdin=stdin(node)) for node in nodes]
-        return self._ports.provider.shell.run_many(calls, timeout_s=timeout_s)
+        calls = [
+            Call(node=node, line=line, stdin=stdin(node)) for node in nodes if node.is_reachable
+        ]
+        for node in nodes:
+            if not node.is_reachable:
+                yield NodeLost(node, f"it is {node.state.value}")
+        with closing(self._ports.provider.shell.run_many(calls, timeout_s=timeout_s)) as events:
+            yield from events
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """Give this terminal to a shell, or to `line`, on the node; return its exit code."""
@@ -67,3 +78,18 @@ class Remote:
     def forward(self, node: Node, port: int, *, local_port: int = 0) -> AbstractContextManager[int]:
         """While entered, a loopback port of this machine reaches `port` on the node; yields its number."""
         return self._ports.provider.shell.forward(node, port, local_port=local_port)
+
+    def _allocated(self, record: TaskRecord) -> dict[int, Node]:
+        if record.bid_id is None or not record.is_live:
+            return {}
+        provider = self._ports.provider
+        bids = provider.market.bids(ids=[record.bid_id])
+        if not bids or bids[0].state in (BidState.OPEN, BidState.TERMINATED):
+            return {}
+        allocation = provider.fleet.allocations([record.bid_id])[record.bid_id]
+        return {node.rank: node for node in allocation.nodes}
+
+
+def _gone(record: TaskRecord, rank: int) -> Node:
+    """Return what stands for a node that the provider doesn't name now."""
+    return Node(id=f"{record.token}-{rank}", rank=rank, state=NodeState.GONE)

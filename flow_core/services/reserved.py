@@ -43,6 +43,7 @@ from flow_core.ports.shell import (
     NodeOutput,
     RemoteShell,
 )
+from flow_core.ports.ssh import KeyChange, Ssh
 from flow_core.services.placing import note, script_of
 from flow_core.services.ports import Ports
 from flow_core.services.reservations import name_of, named, role_of
@@ -84,7 +85,11 @@ def with_reservations(provider: Provider) -> Provider:
     fleet = _Fleet(provider.fleet)
     shell = _Shell(provider.shell)
     return evolve(
-        provider, market=_Market(provider.market, role, fleet, shell), fleet=fleet, shell=shell
+        provider,
+        market=_Market(provider.market, role, fleet, shell),
+        fleet=fleet,
+        shell=shell,
+        ssh=_Ssh(provider.ssh) if provider.ssh is not None else None,
     )
 
 
@@ -329,6 +334,27 @@ class _Shell:
 
     def forward(self, node: Node, port: int, *, local_port: int = 0) -> AbstractContextManager[int]:
         return self.shell.forward(_bare(node), port, local_port=local_port)
+
+
+@frozen
+class _Ssh:
+    """What OpenSSH must know of a reservation's nodes, whichever task is on them."""
+
+    ssh: Ssh
+
+    def settings(self, node: Node) -> Mapping[str, Sequence[str]]:
+        return self.ssh.settings(_bare(node))
+
+    def meet(self, nodes: Collection[Node]) -> Mapping[str, str]:
+        told = {_bare(node).id: node.id for node in nodes}
+        found = self.ssh.meet([_bare(node) for node in nodes])
+        return {told[each]: reason for each, reason in found.items()}
+
+    def change(self, node: Node) -> KeyChange | None:
+        return self.ssh.change(_bare(node))
+
+    def trust(self, node: Node, change: KeyChange) -> None:
+        self.ssh.trust(_bare(node), change)
 
 
 def _split(bid_id: str) -> tuple[str, str] | None:

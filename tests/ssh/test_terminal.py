@@ -12,6 +12,8 @@ import subprocess
 import sys
 import termios
 import threading
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -48,11 +50,11 @@ def child(sshd, folder: Path, line: str, *, ssh: str, **streams: object) -> subp
 class Terminal:
     """The master's side of a terminal with a program in it."""
 
-    def __init__(self, sshd, folder: Path, line: str, *, ssh: str) -> None:
+    def __init__(self, start: Callable[..., subprocess.Popen[bytes]]) -> None:
         self.seen = b""
         self.master, slave = os.openpty()
         self.resize(30, 100)
-        self.process = child(sshd, folder, line, ssh=ssh, stdin=slave, stdout=slave, stderr=slave)
+        self.process = start(stdin=slave, stdout=slave, stderr=slave)
         os.close(slave)
 
     def resize(self, rows: int, columns: int) -> None:
@@ -99,7 +101,7 @@ def test_a_terminal_is_given_to_a_command(sshd, tmp_path, ssh):
         "echo $TERM $(pwd); stty size; "
         'while read x; do echo "<$x> $(stty size)"; test $x = on || exec sleep 86400; done'
     )
-    with Terminal(sshd, tmp_path, line, ssh=ssh) as terminal:
+    with Terminal(partial(child, sshd, tmp_path, line, ssh=ssh)) as terminal:
         terminal.until(f"xterm-256color {tmp_path}/workspace".encode())
         terminal.until(b"30 100")
         terminal.resize(40, 120)
@@ -114,7 +116,7 @@ def test_a_terminal_is_given_to_a_command(sshd, tmp_path, ssh):
 @pytest.mark.parametrize("ssh", ["ssh", ""])
 def test_a_login_shell(sshd, tmp_path, ssh):
     """Without a line there is a login shell in the workspace; its exit code is returned."""
-    with Terminal(sshd, tmp_path, "", ssh=ssh) as terminal:
+    with Terminal(partial(child, sshd, tmp_path, "", ssh=ssh)) as terminal:
         terminal.say(b"echo at-$(pwd)-$?; exit 9\r")
         terminal.until(f"at-{tmp_path}/workspace-0".encode())
         terminal.until(b"code 9")
