@@ -13,6 +13,8 @@ DOCUMENTS: dict[str, str] = {
     "reservation": "One reservation, just made, extended or paused.",
     "reservation-list": "Reservations, newest first.",
     "price-list": "What is on offer, cheapest GPU first.",
+    "price-history": "What one market cost, and the bids of one's own in it, oldest first.",
+    "backtest": "What a bid policy would have won, lost and cost, each number with its 95 % interval.",
     "log": "One piece of a node's log; as many documents as there are pieces, a line each.",
     "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
     "setup": "What a provider was told, where each answer came from, and whether it works.",

@@ -50,7 +50,8 @@ def described_commands(group: click.Command, ctx: click.Context) -> list[dict[st
             continue
         inner = click.Context(command, info_name=name, parent=ctx)
         if isinstance(command, click.Group):
-            found += described_commands(command, inner)
+            own = [_command(command, inner)] if command.invoke_without_command else []
+            found += own + described_commands(command, inner)
         else:
             found.append(_command(command, inner))
     return found

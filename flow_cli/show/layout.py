@@ -58,13 +58,21 @@ class Panel(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-Block = Table | Panel
+class Drawing(NamedTuple):
+    """Lines of characters that stand where they stand: nothing is wrapped, cut or moved."""
+
+    lines: tuple[tuple[Cell, ...], ...]
+
+
+Block = Table | Panel | Drawing
 
 
 def plain(block: Block) -> str:
     """Return the block as lines without escape codes, nothing cut."""
     if isinstance(block, Panel):
         return _plain_panel(block)
+    if isinstance(block, Drawing):
+        return "\n".join("".join(cell.text for cell in line).rstrip() for line in block.lines)
     lines = [block.title] if block.title else []
     if not block.rows:
         return "\n".join([*lines, block.empty, *block.notes])
@@ -84,6 +92,8 @@ def plain(block: Block) -> str:
 
 def drawn(block: Block, width: int) -> RenderableType:
     """Return the block as a rich renderable that fits a terminal of `width` columns."""
+    if isinstance(block, Drawing):
+        return _drawn_lines(block)
     return _drawn_panel(block) if isinstance(block, Panel) else _drawn_table(block, width)
 
 
@@ -95,6 +105,15 @@ def _plain_panel(panel: Panel) -> str:
         lines.append(f"  {name.ljust(widest)}  {first}".rstrip())
         lines += [f"  {' ' * widest}  {line}".rstrip() for line in rest]
     return "\n".join([*lines, *(f"  {note}" for note in panel.notes)])
+
+
+def _drawn_lines(drawing: Drawing) -> RenderableType:
+    from rich.text import Text
+
+    lines = [Text.assemble(*((cell.text, cell.style) for cell in line)) for line in drawing.lines]
+    text = Text("\n").join(lines)
+    text.no_wrap, text.overflow = True, "crop"
+    return text
 
 
 def _drawn_panel(panel: Panel) -> RenderableType:
