@@ -14,12 +14,20 @@ from pathlib import Path
 
 import httpx
 import pytest
+from attrs import evolve
 
 from flow_adapters.clocks import SystemClock
+from flow_adapters.memory import MemoryLogKeep
 from flow_adapters.ssh import SshShell
+from flow_core.domain.volume import Attachment, Volume
 from flow_core.ports.clock import Clock
 from flow_core.ports.provider import Provider
+from flow_core.services.node_logs import NodeLogs
 from flow_providers.conformance import Controls, Rig
+from flow_providers.conformance.bed import Bed
+from flow_providers.conformance.contracts.base import Contract
+from flow_providers.conformance.contracts.changes import ChangesContract
+from flow_providers.conformance.contracts.logs import LogsContract
 from flow_providers.conformance.contracts.shell import ShellContract
 from flow_providers.mithril.connecting import open_provider
 from flow_providers.mock.boot.addresses import destination
@@ -98,7 +106,6 @@ class Site:
 class BootingRig(Rig):
     """The module's one world, with the bids of one test at a time."""
 
-    may_lack = ("logs",)
     patience_s = 3600.0
     step_s = 10.0
     a_while_s = 60.0
@@ -110,7 +117,8 @@ class BootingRig(Rig):
     def provider(self) -> Provider:
         """A new adapter at the module's server."""
         self.way = httpx.HTTPTransport()
-        return self.site.connect(self.way)
+        provider = self.site.connect(self.way)
+        return evolve(provider, logs=NodeLogs(provider, MemoryLogKeep()))
 
     def advance(self, clock: Clock, seconds: float) -> None:
         """Move the world's time on, and let the machines have a moment."""
@@ -141,6 +149,55 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 @pytest.mark.slow
 class TestShellOfBootingNodes(ShellContract):
+    @pytest.fixture
+    def rig(self, site: Site) -> Rig:
+        """A new adapter in the module's world."""
+        return BootingRig(site)
+
+
+@pytest.mark.slow
+class TestFilesOfBootingNodes(Contract):
+    """What other roles promise about files; the service takes no path for a volume, and has it at /mnt/<its name>."""
+
+    test_files_outlast_a_pause = ChangesContract.test_files_of_a_node_outlast_a_pause
+
+    def test_a_volume_outlives_its_bid_and_goes_when_deleted(self, bed: Bed) -> None:
+        """What one bid's node wrote to a volume, the next one's reads; another volume of that name is empty."""
+        first = bed.create_volume()
+        said = [_at_volume(bed, first, line) for line in ("echo kept >file && sync", "cat file")]
+        bed.until(
+            "the volume free", lambda: not any(each.attached_to for each in bed.volumes.volumes())
+        )
+        bed.volumes.delete(first.id)
+        second = bed.create_volume(region=first.region, name=first.name)
+        said.append(_at_volume(bed, second, "ls -A"))
+
+        assert [(0, b""), (0, b"kept\n"), (0, b"")] == said
+
+    @pytest.fixture
+    def rig(self, site: Site) -> Rig:
+        """A new adapter in the module's world."""
+        return BootingRig(site)
+
+
+def _at_volume(bed: Bed, volume: Volume, line: str) -> tuple[int | None, bytes]:
+    """Run a line in a volume, on a node of a bid that ends then; return its exit code and what it wrote."""
+    path = f"/mnt/{volume.name}"
+    attachment = Attachment(volume_id=volume.id, path=path, name=volume.name)
+    request = bed.request(quote=bed.quote(region=volume.region), attachments=(attachment,))
+    bid, allocation = bed.granted(request)
+    answer = bed.answer(allocation.nodes[0], f"cd {path} && {line}")
+    bed.market.withdraw(bid.id)
+    bed.until("no node held", lambda: not bed.allocation(bid).nodes)
+    return answer.code, answer.out
+
+
+@pytest.mark.slow
+class TestLogsOfBootingNodes(LogsContract):
+    """Logs are read from the nodes by the helper there; what outlives a node is the watcher's business."""
+
+    test_a_log_outlives_its_node_byte_for_byte = None
+
     @pytest.fixture
     def rig(self, site: Site) -> Rig:
         """A new adapter in the module's world."""
