@@ -1,0 +1,222 @@
+"""A real Slurm on loopback: munge and slurmctld over paper nodes, in a folder of its own; nothing under /etc is read.
+
+The nodes exist only in the configuration, large enough for any script one would write, and are all DOWN: a held
+task is judged by the controller as on any cluster, and never runs. `python -m tests.slurm.cluster start FOLDER`
+brings one up by hand and prints its SLURM_CONF; `stop FOLDER` ends it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pwd
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from attrs import frozen
+
+PROGRAMS = ("munged", "slurmctld", "sbatch", "scontrol", "scancel")
+PARTITION = "paper"
+PARTITIONS = ("gpu", "debug", "long", "normal", "standard")
+FEATURES = "h100,a100,v100,ib,gpu,intel"
+#: What scripts may depend on has the first ids: a held script, and an array of four. See `Cluster.start`.
+FIRST_ID = 1001
+GPU_TYPES = (
+    "h100", "h200", "b200", "a100", "a40", "a30", "a10", "l4", "l40s", "v100", "t4", "p100"
+)  # fmt: skip
+#: What scontrol reckons with where a script names no nodes.
+CPUS_PER_NODE = 256
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 20.0
+#: Debian keeps daemons where only root's PATH looks.
+_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+_DAEMONS = ("slurmctld", "munged")
+
+
+def missing_programs() -> list[str]:
+    """The programs of Slurm and munge that this machine lacks."""
+    return [name for name in PROGRAMS if shutil.which(name, path=_PATH) is None]
+
+
+@frozen
+class Cluster:
+    """A cluster in `folder`, whose path must be short: it holds a socket."""
+
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        """What SLURM_CONF must name."""
+        return self.folder / "slurm.conf"
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """This process's variables with SLURM_CONF, and without those that sbatch reads as options."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("SLURM_", "SBATCH_", "SLURMD_"))
+        }
+        return {
+            **kept,
+            "PATH": _PATH,
+            "SLURM_CONF": str(self.config),
+            "TZ": "UTC",
+            "LC_ALL": "C.UTF-8",
+        }
+
+    def start(self) -> None:
+        """Bring it up, and return once the controller answers.
+
+        Raises:
+            RuntimeError: a daemon did not start, with the end of its log.
+        """
+        for name in ("state", "spool"):
+            (self.folder / name).mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        key = self.folder / "munge.key"
+        key.touch(mode=0o600)
+        key.write_bytes(secrets.token_bytes(1024))
+        self.config.write_text(configuration(self.folder, port=free_port()), "utf-8")
+        self._daemon(
+            "munged", "--force", f"--key-file={key}", f"--socket={self.folder / 'munge.sock'}",
+            f"--pid-file={self._pid_file('munged')}", f"--log-file={self.folder / 'munged.log'}",
+            f"--seed-file={self.folder / 'munge.seed'}", "--num-threads=2",
+        )  # fmt: skip
+        self._daemon("slurmctld", "-c", "-f", self.config)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while "UP" not in self.run("scontrol", "ping").stdout:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"slurmctld does not answer:\n{self._log('slurmctld')}")
+        for array in ((), ("--array=0-3",)):
+            done = self.run("sbatch", "--hold", "--job-name=parent", *array, "--wrap=true")
+            if done.returncode != 0:
+                raise RuntimeError(f"sbatch refuses the simplest script: {done.stderr}")
+
+    def stop(self) -> None:
+        """End the daemons that were started here, by their pid files, and wait until they are gone."""
+        for name in _DAEMONS:
+            try:
+                pid = int(self._pid_file(name).read_text("ascii"))
+                handle = os.pidfd_open(pid)
+            except (OSError, ValueError):
+                continue
+            try:
+                signal.pidfd_send_signal(handle, signal.SIGTERM)
+                ended, _, _ = select.select([handle], [], [], STOP_TIMEOUT_S)
+                if not ended:
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            finally:
+                os.close(handle)
+                self._pid_file(name).unlink(missing_ok=True)
+
+    def run(
+        self,
+        *words: str | Path,
+        cwd: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run one of Slurm's programs against this cluster, with `environ` on top."""
+        return subprocess.run(
+            [str(word) for word in words],
+            cwd=cwd or self.folder,
+            env={**self.environ, **(environ or {})},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            timeout=60,
+            check=False,
+        )
+
+    def _daemon(self, *words: str | Path) -> None:
+        done = self.run(*words)
+        if done.returncode != 0:
+            name = str(words[0])
+            raise RuntimeError(
+                f"{name} ended with {done.returncode}: {done.stderr}{self._log(name)}"
+            )
+
+    def _pid_file(self, daemon: str) -> Path:
+        return self.folder / f"{daemon}.pid"
+
+    def _log(self, daemon: str) -> str:
+        path = self.folder / f"{daemon}.log"
+        lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
+        return "\n".join(lines[-10:])
+
+
+def configuration(folder: Path, *, port: int) -> str:
+    """The text of slurm.conf for a cluster in `folder` whose controller listens on `port`."""
+    user = pwd.getpwuid(os.getuid()).pw_name
+    gres = ",".join(f"gpu:{name}:16" for name in GPU_TYPES)
+    lines = [
+        "ClusterName=paper",
+        f"SlurmctldHost={socket.gethostname().split('.')[0]}(127.0.0.1)",
+        f"SlurmctldPort={port}",
+        f"SlurmUser={user}",
+        f"SlurmdUser={user}",
+        "AuthType=auth/munge",
+        "CredType=cred/munge",
+        f"AuthInfo=socket={folder / 'munge.sock'}",
+        f"StateSaveLocation={folder / 'state'}",
+        f"SlurmdSpoolDir={folder / 'spool'}/%n",
+        f"SlurmctldPidFile={folder / 'slurmctld.pid'}",
+        f"SlurmctldLogFile={folder / 'slurmctld.log'}",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        "SwitchType=switch/none",
+        "MpiDefault=none",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_Core_Memory",
+        "SchedulerType=sched/builtin",
+        "AccountingStorageType=accounting_storage/none",
+        "GresTypes=gpu",
+        "MailProg=/bin/true",
+        "MaxArraySize=4000001",
+        "MaxJobCount=5000000",
+        f"FirstJobId={FIRST_ID}",
+        "Licenses=matlab:100,scratch:100",
+        f"NodeName=p[1-1024] NodeAddr=127.0.0.1 Port={port} Boards=1 SocketsPerBoard=2 CoresPerSocket=128"
+        f" ThreadsPerCore=1 RealMemory=8000000 TmpDisk=8000000 Gres={gres} Feature={FEATURES} State=DOWN",
+        f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
+        *(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP" for name in PARTITIONS),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def free_port() -> int:
+    """A port of loopback on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Start or stop a cluster by hand."""
+    parser = argparse.ArgumentParser(prog="python -m tests.slurm.cluster", description=__doc__)
+    parser.add_argument("what", choices=("start", "stop"))
+    parser.add_argument("folder", type=Path)
+    asked = parser.parse_args(words)
+    cluster = Cluster(asked.folder.resolve())
+    if asked.what == "stop":
+        cluster.stop()
+        return 0
+    cluster.start()
+    print(f"export SLURM_CONF={cluster.config}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
