@@ -16,6 +16,7 @@ from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.node_files import load_node_files
+from flow_adapters.ssh_hosts import hosts_of
 from flow_adapters.watch import ProcessWatch
 from flow_core.errors import Misconfigured
 from flow_core.ports.journal import Journal
@@ -102,6 +103,7 @@ def connect(
             node_files=load_node_files(),
             log_keep=FolderLogKeep(folder / "logs"),
             defaults=_defaults(settings),
+            ssh_hosts=hosts_of(folder, surroundings),
         )
     )
 

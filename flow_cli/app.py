@@ -33,6 +33,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.ssh:ssh",
             "Open a shell on a task's node, or run a command on all of them.",
         ),
+        "ssh-config": (
+            "flow_cli.commands.ssh_config:ssh_config",
+            "Have ssh, scp, rsync and editors find nodes by their task's name.",
+        ),
     },
     "Instances and volumes": {
         "instance": (

@@ -17,6 +17,7 @@ DOCUMENTS: dict[str, str] = {
     "backtest": "What a bid policy would have won, lost and cost, each number with its 95 % interval.",
     "log": "One piece of a node's log; as many documents as there are pieces, a line each.",
     "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
+    "ssh-config": "Nodes as ssh knows them: the names, and the settings for each.",
     "setup": "What a provider was told, where each answer came from, and whether it works.",
     "doctor": "What `flow doctor` checked, what it found, and what to do.",
     "stray-list": "Live bids that this machine's journal doesn't know, or those adopted or withdrawn.",

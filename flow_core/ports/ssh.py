@@ -43,3 +43,19 @@ class Ssh(Protocol):
     def trust(self, node: Node, change: KeyChange) -> None:
         """Have the changed key be the node's from now on."""
         ...
+
+
+class SshHosts(Protocol):
+    """Where this machine's ssh looks nodes up by name, a text for each provider."""
+
+    def is_wanted(self) -> bool:
+        """Return whether the user has asked for it."""
+        ...
+
+    def write(self, provider: str, text: str) -> None:
+        """Have ssh find this, and nothing else, of a provider's.
+
+        Raises:
+            Misconfigured, NoRoom: it can't be written.
+        """
+        ...

@@ -14,6 +14,7 @@ from flow_core.ports.code import CodeStore
 from flow_core.ports.journal import Journal
 from flow_core.ports.log_keep import LogKeep
 from flow_core.ports.provider import Provider
+from flow_core.ports.ssh import SshHosts
 from flow_core.ports.watch import Watch
 
 
@@ -42,3 +43,5 @@ class Ports:
     node_files: NodeFiles
     log_keep: LogKeep
     defaults: Defaults = field(factory=Defaults)
+    #: Where this machine's ssh finds nodes by name; None where it isn't to.
+    ssh_hosts: SshHosts | None = None

@@ -35,6 +35,7 @@ from flow_core.services.node_logs import NodeLogs
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.reserved import launch
+from flow_core.services.ssh_hosts import publish
 
 _WORDS = {
     BidState.OPEN: "waiting for the market",
@@ -73,10 +74,12 @@ class Watcher:
         records = self._ports.journal.live(provider=self._ports.provider.name)
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
-        for view in look(self._ports, placed):
+        views = look(self._ports, placed)
+        for view in views:
             self._guarded(
                 view.record, lambda record, view=view: self._drive(view, costs[record.token])
             )
+        publish(self._ports, views)
         self._end_doubles()
         return len(records)
 

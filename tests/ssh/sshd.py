@@ -103,6 +103,7 @@ class Sshd:
                     "KbdInteractiveAuthentication no",
                     "MaxStartups 2000",
                     "PrintMotd no",
+                    "Subsystem sftp internal-sftp",
                     # Whoever runs the tests may have a shell that says something at login.
                     f"SetEnv HOME={self.home}",
                     "LogLevel VERBOSE",
