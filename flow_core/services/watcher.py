@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import BidState
 from flow_core.domain.lifecycle import (
+    OUTAGE,
     Action,
     Deliver,
     Doubt,
@@ -175,6 +176,8 @@ class Watcher:
         deadline = deadline_of(seen) if not record.has_ended else None
         if deadline is not None:
             self._deadlines.append(deadline[0])
+        if record.outage_since is not None:
+            self._deadlines.append(record.outage_since + OUTAGE)
         for action in decide(seen):
             self._do(action, view, cost)
 
@@ -215,6 +218,7 @@ class Watcher:
             deliver(self._ports, view, action)
         elif isinstance(action, Doubt):
             journal.update(record.token, outage_since=now)
+            self._deadlines.append(now + OUTAGE)
             note(
                 self._ports,
                 record.token,

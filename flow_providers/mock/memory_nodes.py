@@ -7,19 +7,28 @@ when is exactly as if it had been played as time passed, because its script sees
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from flow_core.domain.allocation import Notice
 from flow_core.domain.bid import Launch
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
-from flow_core.domain.script import NodeTask, parse_script
+from flow_core.domain.script import NodeTask
 from flow_core.domain.task_parts import RunOn
 from flow_core.domain.volume import Attachment
-from flow_core.errors import InvalidRequest
 from flow_core.ports.clock import Clock
+from flow_providers.mock.memory_tasks import (
+    LONGEST_REST,
+    REST,
+    USERS_MISTAKES,
+    Delivery,
+    awaited,
+    delivery_of,
+    task_of,
+    variables,
+)
 from flow_providers.mock.nodes import HostedNode
 from flow_providers.mock.told import PretendRun, Script, Told, behaviour, command_line
 
@@ -27,17 +36,6 @@ from flow_providers.mock.told import PretendRun, Script, Told, behaviour, comman
 _MOST_AT_ONCE = 100_000
 _TERM = 128 + 15
 _REFUSED = 3
-
-
-@frozen(kw_only=True)
-class Delivery:
-    """What was brought to a node: the membership's number, its rank and fellows, and the variables."""
-
-    number: int
-    rank: int = 0
-    hosts: tuple[str, ...] = ("127.0.0.1",)
-    port: int = 29500
-    env: Mapping[str, str] = field(factory=dict, hash=False)
 
 
 @define
@@ -50,6 +48,10 @@ class _Machine:
     phase: RunPhase = RunPhase.WAITING
     attempt: int = -1
     used: int = 0
+    retried: int = 0
+    #: Why it waits for another try, and when that begins; without a time, once the notice has passed.
+    waits_for: str = ""
+    again_at: datetime | None = None
     delivery: Delivery | None = None
     wants_delivery: bool = False
     notice: Notice | None = None
@@ -91,24 +93,20 @@ class MemoryNodes:
         """See `NodeHost.boot`."""
         machine = self._machines.get(node.id)
         if machine is None:
-            machine = self._machines[node.id] = _Machine(node=node, task=_task_of(launch))
+            machine = self._machines[node.id] = _Machine(node=node, task=task_of(launch))
         if machine.is_up or machine.is_gone:
             return
         machine.is_up = True
         if machine.phase is RunPhase.EXITED:
             return
-        machine.attempt += 1
-        if self._is_ready(machine):
-            self._start(machine, at)
-            return
-        self.changes += 1
-        machine.phase, machine.wants_delivery = RunPhase.WAITING, True
-        machine.note(at, f"waiting for {_awaited(machine.task)}")
+        self._begin(machine, at)
 
     def notify(self, node_id: str, notice: Notice | None) -> None:
         """See `NodeHost.notify`."""
         if machine := self._played(node_id):
             machine.notice = notice
+            if notice is None and machine.waits_for and machine.again_at is None:
+                self._begin(machine, self._clock.now())
 
     def stop(self, node_id: str, *, at: datetime) -> None:
         """See `NodeHost.stop`."""
@@ -137,8 +135,9 @@ class MemoryNodes:
             began_at=machine.began_at,
             ended_at=machine.ended_at,
             log_bytes=machine.size,
-            waiting_for=_awaited(machine.task) if machine.wants_delivery else "",
+            waiting_for=awaited(machine.task) if machine.wants_delivery else machine.waits_for,
             wants_delivery=machine.wants_delivery,
+            retried=machine.retried,
         )
 
     def read(self, node_id: str, *, offset: int, limit: int) -> LogChunk | None:
@@ -180,10 +179,11 @@ class MemoryNodes:
         """See `NodeHost.next_event_at`: when a run next prints or ends, later than now."""
         times = []
         for machine in self._machines.values():
-            if machine.script is not None:
-                self._play(machine, self._clock.now())
+            self._play(machine, self._clock.now())
             if machine.script is not None and machine.wakes_at is not None:
                 times.append(machine.wakes_at)
+            if machine.again_at is not None:
+                times.append(machine.again_at)
         return min(times, default=None)
 
     def is_up(self, node_id: str) -> bool:
@@ -196,19 +196,26 @@ class MemoryNodes:
         machine = self._played(node_id)
         if machine is None:
             return 1
-        delivery = _delivery(message)
+        delivery = delivery_of(message)
         if machine.delivery is not None and delivery.number < machine.delivery.number:
             return _REFUSED
         machine.delivery = delivery
-        if machine.is_up and machine.phase is RunPhase.WAITING and self._is_ready(machine):
+        machine.retried = max(machine.retried, delivery.retried)
+        if not machine.is_up or delivery.number <= machine.used:
+            return 0
+        if machine.wants_delivery:
             self._start(machine, self._clock.now())
+        elif machine.task.num_nodes > 1:
+            self._count_work(machine, self._clock.now())
+            self._close(machine)
+            self._begin(machine, self._clock.now())
         return 0
 
     def end(self, node_id: str) -> int:
         """End a node's command for good, as `flow-node stop` does; return 0."""
         machine = self._played(node_id)
         if machine is not None and machine.phase is not RunPhase.EXITED:
-            self._finish(machine, self._clock.now(), _TERM)
+            self._end(machine, self._clock.now(), _TERM)
         return 0
 
     def state(self, node_id: str) -> str:
@@ -225,6 +232,7 @@ class MemoryNodes:
             "log_bytes": report.log_bytes,
             "waiting_for": report.waiting_for,
             "wants_delivery": report.wants_delivery,
+            "retried": report.retried,
         }
         return json.dumps(raw)
 
@@ -255,8 +263,20 @@ class MemoryNodes:
             machine.delivery is not None and machine.delivery.number > machine.used
         )
 
+    def _begin(self, machine: _Machine, at: datetime) -> None:
+        """Begin the next attempt, or wait for what it needs."""
+        machine.attempt += 1
+        machine.waits_for, machine.again_at = "", None
+        if self._is_ready(machine):
+            self._start(machine, at)
+            return
+        self.changes += 1
+        machine.phase, machine.wants_delivery = RunPhase.WAITING, True
+        machine.note(at, f"waiting for {awaited(machine.task)}")
+
     def _start(self, machine: _Machine, at: datetime) -> None:
         self.changes += 1
+        machine.exit_code = None
         machine.used = machine.delivery.number if machine.delivery is not None else machine.used
         machine.phase, machine.wants_delivery = RunPhase.RUNNING, False
         machine.began_at, machine.ended_at = at, None
@@ -284,6 +304,16 @@ class MemoryNodes:
         return machine
 
     def _play(self, machine: _Machine, until: datetime) -> None:
+        while machine.script is not None or machine.again_at is not None:
+            if machine.again_at is not None:
+                if machine.again_at > until:
+                    return
+                self._begin(machine, machine.again_at)
+            self._run(machine, until)
+            if machine.script is not None:
+                return
+
+    def _run(self, machine: _Machine, until: datetime) -> None:
         steps = 0
         while (
             machine.script is not None
@@ -311,9 +341,30 @@ class MemoryNodes:
                 )
 
     def _finish(self, machine: _Machine, at: datetime, code: int) -> None:
+        """The command has ended by itself: that is the end, unless it is to be run again."""
+        code &= 0xFF
+        retried = machine.retried
+        if code and machine.notice is not None:
+            words, rest = " under a notice; runs again when that has passed", None
+        elif retried < machine.task.retries and code and code not in USERS_MISTAKES:
+            machine.retried += 1
+            rest = min(REST * 2**retried, LONGEST_REST)
+            tries = f"try {retried + 2} of {machine.task.retries + 1}"
+            words = f"; {tries} follows in {rest.total_seconds():g} s"
+        else:
+            self._end(machine, at, code)
+            return
+        self._close(machine)
+        machine.phase, machine.ended_at = RunPhase.WAITING, at
+        machine.waits_for = f"ended with {code}{words}"
+        machine.again_at = None if rest is None else at + rest
+        machine.note(at, machine.waits_for)
+
+    def _end(self, machine: _Machine, at: datetime, code: int) -> None:
         self._close(machine)
         machine.phase, machine.exit_code, machine.ended_at = RunPhase.EXITED, code & 0xFF, at
         machine.wants_delivery = False
+        machine.waits_for, machine.again_at = "", None
 
     def _cut(self, node_id: str, at: datetime) -> None:
         machine = self._machines.get(node_id)
@@ -323,10 +374,14 @@ class MemoryNodes:
         machine.is_up, machine.notice = False, None
         if machine.phase is RunPhase.EXITED:
             return
+        self._count_work(machine, at)
+        self._close(machine)
+        machine.waits_for, machine.again_at = "", None
+        machine.phase, machine.ended_at, machine.wants_delivery = RunPhase.INTERRUPTED, at, False
+
+    def _count_work(self, machine: _Machine, at: datetime) -> None:
         if machine.phase is RunPhase.RUNNING and machine.began_at is not None:
             machine.worked += at - machine.began_at
-        self._close(machine)
-        machine.phase, machine.ended_at, machine.wants_delivery = RunPhase.INTERRUPTED, at, False
 
     def _close(self, machine: _Machine) -> None:
         self.changes += 1
@@ -335,56 +390,6 @@ class MemoryNodes:
         machine.script, machine.wakes_at = None, None
 
 
-def _task_of(launch: Launch) -> NodeTask:
-    """Return the task in a node script; any other script is an untold command of its own."""
-    try:
-        return parse_script(launch.script)
-    except InvalidRequest:
-        return NodeTask(name="script", token="", command=launch.script)
-
-
-def _awaited(task: NodeTask) -> str:
-    return (
-        f"the addresses of all {task.num_nodes} nodes"
-        if task.num_nodes > 1
-        else "its files and variables"
-    )
-
-
-def _delivery(message: str) -> Delivery:
-    raw = json.loads(message)
-    nodes: Sequence[Mapping[str, str]] = sorted(
-        raw.get("nodes") or [], key=lambda node: node["rank"]
-    )
-    return Delivery(
-        number=raw["number"],
-        rank=raw.get("rank", 0),
-        hosts=tuple(node["host"] for node in nodes) or ("127.0.0.1",),
-        port=raw.get("port") or 29500,
-        env=raw.get("env") or {},
-    )
-
-
 def _variables(machine: _Machine) -> dict[str, str]:
-    """Return the variables of the command, by the same names as a real node sets."""
-    task, delivery = machine.task, machine.delivery or Delivery(number=0, rank=machine.node.rank)
-    rank, count = str(delivery.rank), str(task.num_nodes)
-    env = {
-        "FLOW_TASK": task.name,
-        "FLOW_NODE_RANK": rank,
-        "FLOW_NUM_NODES": count,
-        "FLOW_NODES": " ".join(delivery.hosts),
-        "FLOW_GPUS": str(task.gpus),
-        "FLOW_RESTART_COUNT": str(max(machine.attempt, 0)),
-        "RANK": rank,
-        "WORLD_SIZE": count,
-        "LOCAL_RANK": "0",
-        "LOCAL_WORLD_SIZE": "1",
-    }
-    for prefix in ("", "PET_"):
-        env[prefix + "NNODES"], env[prefix + "NODE_RANK"] = count, rank
-        env[prefix + "MASTER_ADDR"], env[prefix + "MASTER_PORT"] = (
-            delivery.hosts[0],
-            str(delivery.port),
-        )
-    return {**env, **task.env, **delivery.env}
+    delivery = machine.delivery or Delivery(number=0, rank=machine.node.rank)
+    return variables(machine.task, delivery, machine.attempt)

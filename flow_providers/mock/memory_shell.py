@@ -13,9 +13,7 @@ from flow_core.errors import Conflict, NodeUnreachable
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_providers.mock.memory_nodes import MemoryNodes
 
-_HELPER = re.compile(
-    r"flow-node\"?\s+(?P<verb>deliver|report|log|stop|notice)\b(?P<rest>.*)", re.DOTALL
-)
+_HELPER = re.compile(r"flow-node\"?\s+(?P<verb>deliver|report|log|stop)\b(?P<rest>.*)", re.DOTALL)
 
 #: A told command: what it is given on stdin -> its exit code and what it prints.
 Answer = Callable[[Call], "tuple[int, bytes]"]

@@ -1,0 +1,160 @@
+"""Tasks that heal themselves, over a cloud in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from attrs import evolve
+
+import flow
+from flow_core.domain.record import Outcome
+from flow_core.domain.status import TaskState
+from flow_core.services.session import Session
+from flow_providers.mock import PretendCloud
+from flow_providers.mock.told import PretendRun
+
+
+def history(session: Session, name: str) -> list[str]:
+    """What happened to a task, a line each, with its reason."""
+    return [f"{event.what}: {event.why}" for event in session.tasks.history(name)]
+
+
+def test_a_failing_command_is_tried_as_often_as_asked(
+    pretend_cloud: PretendCloud, session: Session
+):
+    """Two retries with rests of 5 and 10 s make three attempts, and the reason says so."""
+    pretend_cloud.on("train", lambda run: [f"try {run.attempt}"] if run.attempt == 9 else 3)
+    task = flow.run("train", retries=2, session=session)
+
+    assert TaskState.FAILED is task.wait()
+    record = session.tasks.record(task.name)
+    assert ("the command ended with 3, after 3 tries", 3) == (record.reason, record.exit_code)
+    assert record.began_at is not None
+    assert record.ended_at is not None
+    assert record.ended_at - record.began_at >= timedelta(seconds=15)
+
+
+def test_a_retry_that_succeeds_is_a_success(pretend_cloud: PretendCloud, session: Session):
+    """What failed once and then went well has gone well."""
+    pretend_cloud.on("train", lambda run: 0 if run.attempt else 1)
+    task = flow.run("train", retries=1, session=session)
+
+    assert TaskState.COMPLETED is task.wait()
+
+
+def test_one_ranks_failure_starts_all_over_together(pretend_cloud: PretendCloud, session: Session):
+    """With a try left, the ranks that went on or were done begin again with the one that failed."""
+
+    def train(run: PretendRun) -> Iterator[object]:
+        yield timedelta(minutes=1 if run.rank == 0 else 5)
+        yield f"rank {run.rank} attempt {run.attempt}"
+        return 7 if run.rank == 1 and run.attempt == 0 else 0
+
+    pretend_cloud.on("train", train)
+    task = flow.run("train", num_instances=3, retries=1, session=session)
+
+    assert TaskState.COMPLETED is task.wait()
+    said = b"".join(chunk.data for chunk in session.tasks.logs(task.name)).decode()
+    assert [f"rank {rank} attempt 1" in said for rank in range(3)] == [True] * 3
+    assert "ended with 7; try 2 of 2 follows in 5 s" in said
+
+
+def test_without_tries_one_ranks_failure_is_the_tasks(
+    pretend_cloud: PretendCloud, session: Session
+):
+    """While all nodes are there, a failure is the program's."""
+    pretend_cloud.on("train", lambda run: 4 if run.rank == 2 else None)
+    task = flow.run("train", num_instances=3, session=session)
+
+    assert TaskState.FAILED is task.wait()
+    assert "the command ended with 4 on node 2" == session.tasks.record(task.name).reason
+
+
+def losing(pretend: PretendCloud) -> None:
+    """A training whose ranks fail when a fellow is gone, and which else takes an hour."""
+
+    def train(run: PretendRun) -> Iterator[object]:
+        for _ in range(60):
+            yield timedelta(minutes=1)
+            if run.attempt == 0 and not all(pretend.nodes.is_up(node) for node in nodes(pretend)):
+                return 1
+        return 0
+
+    pretend.on("train", train)
+
+
+def nodes(pretend: PretendCloud) -> list[str]:
+    """The ids of all nodes of the only bid."""
+    [bid] = pretend.provider.market.bids(live=True)
+    return [node.id for node in pretend.provider.fleet.allocations([bid.id])[bid.id].nodes]
+
+
+def test_a_failure_for_want_of_a_fellow_is_an_outage(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """A node that loses its power makes the others fail; when it is back all begin again, and no try is used up."""
+    losing(pretend_cloud)
+    task = flow.run("train", num_instances=3, session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.lose_node(task.name, 1, back_after="5m")
+
+    assert TaskState.COMPLETED is task.wait()
+    told = history(session, task.name)
+    assert "a node's failure is put down to an outage, and waited out: node 1 is lost" in told
+    assert [line for line in told if "membership 2 delivered to 3 nodes" in line]
+
+
+def test_an_outage_is_not_waited_out_for_ever(pretend_cloud: PretendCloud, session: Session, clock):
+    """A fellow who doesn't come back within 15 minutes ends the task, which says why."""
+    losing(pretend_cloud)
+    task = flow.run("train", num_instances=3, session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.lose_node(task.name, 1)
+
+    assert TaskState.FAILED is task.wait()
+    record = session.tasks.record(task.name)
+    assert "the command ended with 1 on node 0; node 1 is lost, for too long" == record.reason
+    assert record.exit_code == 1
+
+
+def test_a_preempted_group_begins_again_together(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """Outbid and granted again, a task of three nodes gets a new membership and ends well; the gap costs nothing."""
+    pretend_cloud.on("train", takes="2h", checkpoints=True)
+    task = flow.run("train", num_instances=3, session=session)
+    clock.advance(hours=1)
+    pretend_cloud.outbid(task.name)
+
+    assert TaskState.COMPLETED is task.wait()
+    record = session.tasks.record(task.name)
+    assert (1, Outcome.SUCCEEDED) == (record.preemptions, record.outcome)
+    assert evolve(record).membership == 2
+
+
+@pytest.mark.parametrize("taken_back", [True, False])
+def test_a_failure_under_notice_waits_for_what_comes(
+    pretend_cloud: PretendCloud, session: Session, clock, taken_back: bool
+):
+    """A command that leaves with an error when told of a notice runs again, rescued or not, and uses up no try."""
+
+    def train(run: PretendRun) -> Iterator[object]:
+        for _ in range(120):
+            yield timedelta(minutes=1)
+            if run.notice() is not None:
+                return 9
+        return 0
+
+    pretend_cloud.on("train", train)
+    task = flow.run("train", session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.outbid(task.name)
+    clock.advance(minutes=2)
+    assert not session.tasks.record(task.name).has_ended
+    if taken_back:
+        pretend_cloud.free_price()
+
+    assert TaskState.COMPLETED is task.wait()
+    assert (0 if taken_back else 1) == session.tasks.record(task.name).preemptions
