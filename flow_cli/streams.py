@@ -103,6 +103,15 @@ class Stream:
             self.data(raw)
 
 
+def can_show(stream: Stream, letters: str) -> bool:
+    """Whether a stream's encoding has all of these letters."""
+    try:
+        letters.encode(stream.file.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 class Out(Stream):
     """Data."""
 

@@ -21,7 +21,6 @@ from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from flow_cli.streams import Out
     from flow_core.domain.own_bids import OwnBid
     from flow_core.domain.price_track import PriceTrack
 
@@ -281,23 +280,16 @@ def _draw(
 ) -> None:  # fmt: skip
     from flow_cli.show.chart import ASCII, UNICODE, price_chart
     from flow_cli.show.price_histories import history_heading
+    from flow_cli.streams import can_show
 
     out = invocation.out
     width = out.console.width if out.is_terminal else _PLAIN_WIDTH
-    glyphs = UNICODE if _can_show(out, "⣿┄▲▼┤└─") else ASCII
+    glyphs = UNICODE if can_show(out, "⣿┄▲▼┤└─") else ASCII
     title, note = history_heading(quote, track, since=since, simulated=simulated)
     out.line(title, "bold")
     height = _TALL if width >= _WIDE else _SHORT
     out.show(price_chart(track, bids, since=since, width=width, height=height, glyphs=glyphs))
     out.line(note, "dim")
-
-
-def _can_show(out: Out, text: str) -> bool:
-    try:
-        text.encode(out.file.encoding or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _shape(text: str | None) -> InstanceShape | None:

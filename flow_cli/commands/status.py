@@ -12,6 +12,7 @@ from flow_cli.people import people_of
 from flow_cli.show.instances import owner_of
 from flow_cli.show.tasks import task_json, task_panel, task_table
 from flow_cli.watching import watched
+from flow_core.domain.duration import parse_duration
 from flow_core.services.session import Session
 
 #: How many ended tasks the list shows without `--all`.
@@ -29,14 +30,45 @@ _ALL = 1 << 31
     is_flag=True,
     help=f"Show every task that ever was, not only the {RECENT} that ended last.",
 )
+@click.option(
+    "-w",
+    "--watch",
+    "stays",
+    is_flag=True,
+    help="Stay, and show bids, prices, nodes, spend and logs as they change; q ends it.",
+)
+@click.option(
+    "--every",
+    metavar="DURATION",
+    help="With --watch, how often to look.  [default: as often as the provider finds worth it]",
+)
 @pass_invocation
-def status(invocation: Invocation, task: str | None, everything: bool) -> None:
-    """Show live tasks and those that ended last, or TASK in detail with its history."""
+def status(
+    invocation: Invocation, task: str | None, everything: bool, stays: bool, every: str | None
+) -> None:
+    """Show live tasks and those that ended last, or TASK in detail with its history.
+
+    With --watch and no terminal, or with --json, what changes is told until nothing is live any more.
+    """
+    invocation.spelled["every"] = "--every"
     session = invocation.session()
+    if stays:
+        _watch(invocation, session, task, every)
+        return
     if task is not None:
         _show_one(invocation, session, task)
     else:
         _show_all(invocation, session, ended=_ALL if everything else RECENT)
+
+
+def _watch(invocation: Invocation, session: Session, task: str | None, every: str | None) -> None:
+    from flow_cli.live import LEAST_S, watch
+
+    usual = session.provider.limits.poll_s
+    every_s = parse_duration(every, field="every").total_seconds() if every is not None else usual
+    records = session.ports.journal.live(provider=session.provider.name)
+    watched(invocation, session, is_live=bool(records))
+    watch(invocation, session, task=task, every_s=max(every_s, LEAST_S))
 
 
 def _show_one(invocation: Invocation, session: Session, name: str) -> None:
