@@ -29,6 +29,21 @@ def test_a_node_gets_the_same_address_each_time():
     assert address.host != apart.host
 
 
+def test_a_held_address_is_nobody_else_s():
+    """Two simulators that name a node alike get two addresses for it, though neither listens yet; a closed one is free."""
+    port = free_port()
+    with ExitStack() as held:
+        first, address = bound("inst_a", before=None, taken=(), port=port)
+        second, other = bound("inst_a", before=None, taken=(), port=port)
+        held.callback(second.close)
+        first.close()
+        third, again = bound("inst_a", before=None, taken=(), port=port)
+        held.callback(third.close)
+
+    assert address.host != other.host
+    assert address == again
+
+
 def test_an_address_is_written_as_the_service_writes_it():
     """Port 22 goes without saying."""
     assert "127.1.2.3" == destination(Address("127.1.2.3"))

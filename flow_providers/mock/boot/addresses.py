@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import random
 import socket
+import sys
 from collections.abc import Collection
 
 from flow_core.domain.allocation import Address
@@ -61,13 +62,41 @@ def _hosts(node_id: str, taken: Collection[str]) -> list[str]:
 
 
 def _bound(host: str, port: int) -> socket.socket | None:
-    held = socket.socket()
+    held = _Held()
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind((host, port))
+        held.claim()
     except OSError as exc:
         held.close()
         if exc.errno in (*_TAKEN, errno.EADDRNOTAVAIL):
             return None
         raise
     return held
+
+
+class _Held(socket.socket):
+    """A bound socket that nobody else of ours can bind beside.
+
+    An address must be free again at once when a node reboots, so it is bound with SO_REUSEADDR; but then Linux lets
+    any number of sockets be bound to it until one listens, and the node of one simulator would answer for another's.
+    So who binds also claims a name in the abstract namespace, which is this machine's, as loopback is.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._name: socket.socket | None = None
+
+    def claim(self) -> None:
+        """Claim the address that this is bound to; raises OSError where it is another's."""
+        if not sys.platform.startswith("linux"):
+            return
+        host, port = self.getsockname()
+        self._name = socket.socket(socket.AF_UNIX)
+        self._name.bind(f"\0flow-node-at-{host}:{port}")
+
+    def close(self) -> None:
+        """Give the address back."""
+        super().close()
+        if self._name is not None:
+            self._name.close()

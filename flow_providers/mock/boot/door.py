@@ -107,9 +107,11 @@ class _Desk:
     async def attend(self) -> None:
         try:
             while True:
-                with await self._first_process() as watch:
+                with await self._first_process() as watch, contextlib.suppress(OSError):
+                    # A program that isn't ours may listen there by now; then the address is waited for below.
                     async with self._listening():
                         await _until_end(watch)
+                self._held.close()
                 # Its address is kept while it boots again.
                 self._held = await _again(self._address)
         finally:
