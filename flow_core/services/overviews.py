@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from flow_core.domain.bid import Quote
 from flow_core.domain.overview import Overview, Row
-from flow_core.domain.status import TaskState, TaskView
+from flow_core.domain.status import TaskView
 from flow_core.domain.waiting import waiting
 from flow_core.errors import FlowError
 from flow_core.services.costs import Costs
@@ -95,14 +95,20 @@ class Overviews:
         """Read what the first node has written since the last look; a node that is away is read next time."""
         record = view.record
         size = next((report.log_bytes for report in view.reports if report.rank == 0), 0)
-        offset = self._offsets.setdefault(record.token, max(0, size - _FIRST_BYTES))
-        if size <= offset or view.state is TaskState.HELD:
+        if not record.is_live and record.token not in self._offsets:
             return
+        offset = self._offsets.setdefault(record.token, max(0, size - _FIRST_BYTES))
+        # What was written between the last look and the task's end is told by nobody's report any more.
+        if size <= offset and record.is_live:
+            return
+        if not record.is_live:
+            del self._offsets[record.token]
         try:
             chunk = read(self._ports, record, 0, offset=offset, limit=1 << 16)
         except FlowError:
             return
-        self._offsets[record.token] = chunk.next_offset
+        if record.is_live:
+            self._offsets[record.token] = chunk.next_offset
         whole = self._rests.get(record.token, b"") + chunk.data
         *lines, self._rests[record.token] = whole.split(b"\n")
         for line in lines[-LINES:]:

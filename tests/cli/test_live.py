@@ -162,7 +162,8 @@ def test_a_look_follows_logs_and_sums_what_is_paid(session, pretend_cloud, flow)
         line for line in second.lines if not line[1].startswith("flow:")
     ]
     assert 2 * 8 == first.hourly.micros / 1e6
-    assert first.spent < second.spent
+    assert first.spent < second.rows[0].spent
+    assert Spend.ZERO == second.spent
 
 
 def test_without_a_terminal_changes_are_lines(flow, pretend_cloud):
