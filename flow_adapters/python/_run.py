@@ -9,6 +9,7 @@ from typing import Any
 
 from flow_adapters.python._sessions import current
 from flow_adapters.python._task import Task
+from flow_core.domain.policy import BidPolicy
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
 from flow_core.domain.task_parts import Recovery, Secret
@@ -27,6 +28,7 @@ def run(
     num_instances: int = 1,
     max_price_per_hour: Money | None = None,
     max_price_per_gpu_hour: Money | None = None,
+    bid_policy: str | BidPolicy | None = None,
     region: str | None = None,
     image: str | None = None,
     env: Mapping[str, str] | None = None,
@@ -56,9 +58,10 @@ def run(
     `command` is a line for the shell, a list of arguments, or a whole `TaskSpec` (then the other task options must
     be left out). `instance_type`, or `gpu`, is such as "8xh100"; without it the cheapest GPU on offer is taken.
     Prices are in dollars per instance-hour (`max_price_per_gpu_hour` is the other spelling), durations in seconds
-    or written as "1h30m". The folder `code` is copied to the workspace of every node, minus what its ignore files
-    name; None copies nothing. `secrets` names variables whose values this machine keeps. `after` holds tasks, or texts
-    such as "afterok:prepare", that must end first.
+    or written as "1h30m". `bid_policy` chooses the limit up to that maximum: "2x", "p90/24h", "budget:40@09:00". The
+    folder `code` is copied to the workspace of every node, minus what its ignore files name; None copies nothing.
+    `secrets` names variables whose values this machine keeps. `after` holds tasks, or texts such as
+    "afterok:prepare", that must end first.
 
     Raises:
         InvalidRequest: with one sentence for each option that is wrong; nothing was placed.
@@ -76,6 +79,7 @@ def run(
             "num_instances": num_instances,
             "max_price_per_hour": max_price_per_hour,
             "max_price_per_gpu_hour": max_price_per_gpu_hour,
+            "bid_policy": bid_policy,
             "region": region,
             "image": image,
             "env": env,
