@@ -33,6 +33,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.ssh:ssh",
             "Open a shell on a task's node, or run a command on all of them.",
         ),
+        "cp": ("flow_cli.commands.cp:cp", "Copy files to a task's nodes, or from them."),
         "ssh-config": (
             "flow_cli.commands.ssh_config:ssh_config",
             "Have ssh, scp, rsync and editors find nodes by their task's name.",
@@ -91,6 +92,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
     },
     "For shells and programs": {
+        "slurm": (
+            "flow_cli.commands.slurm:slurm",
+            "Show what becomes of a Slurm batch script; `flow submit job.slurm` runs it.",
+        ),
         "completion": (
             "flow_cli.commands.completion:completion",
             "Print the completion script for bash, zsh or fish.",
