@@ -37,7 +37,7 @@ _BLINK_S = 0.2
 #: The least time between two looks, in real seconds, however quick the provider says that it is.
 LEAST_S = 1.0
 #: The longest wait after a look that failed.
-_MOST_S = 30.0
+_MOST_S = 10.0
 #: A look that takes this much longer than usual is said to.
 _SLOW_S = 5.0
 _ENDS = frozenset({b"q", b"Q", b"\x04"})

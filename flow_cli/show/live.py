@@ -213,8 +213,8 @@ def _log(lines: Sequence[tuple[str, str]], room: int, width: int, frame: Frame) 
 def _foot(overview: Overview | None, frame: Frame, width: int) -> list[Line]:
     lines: list[Line] = []
     if frame.trouble:
-        seen = f" (what is shown is {frame.seen_s:.0f} s old)" if overview is not None else ""
-        text = f"{clean(frame.trouble)}; asking again{seen}"
+        seen = f"{frame.seen_s:.0f} s old: " if overview is not None else ""
+        text = f"{seen}{clean(frame.trouble)}; asking again"
         lines.append((Cell(text, "bold red"),))
     elif overview is not None and not overview.watcher_runs:
         lines.append((Cell("no watcher runs, so nothing ends by itself", "bold yellow"),))

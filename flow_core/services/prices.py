@@ -5,23 +5,26 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
-from flow_core.domain.backtest import Trial, play
-from flow_core.domain.backtest_report import Report, report
 from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price
-from flow_core.domain.own_bids import OwnBid, own_bid
 from flow_core.domain.placement import Plan, choose
 from flow_core.domain.policy import Outlook
 from flow_core.domain.policy_plan import under_policy
 from flow_core.domain.price_track import PriceTrack, track_of
-from flow_core.domain.price_walk import Walk, walked
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import Unsupported
 from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:  # most commands plan and never look back, so these load where they are used
+    from flow_core.domain.backtest import Trial
+    from flow_core.domain.backtest_report import Report
+    from flow_core.domain.own_bids import OwnBid
+    from flow_core.domain.price_walk import Walk
 
 #: A history is asked for in pieces this long: providers thin what they tell, each piece by itself.
 PIECE = timedelta(days=7)
@@ -67,6 +70,8 @@ class Prices:
 
     def own(self, quote: Quote, *, back: timedelta) -> Sequence[OwnBid]:
         """Return this machine's own bids in a market that stood in that time, oldest first."""
+        from flow_core.domain.own_bids import own_bid
+
         ports = self._ports
         begin = ports.provider.clock.now() - back
         records = [
@@ -84,6 +89,8 @@ class Prices:
 
     def walk(self, quote: Quote, walk: Walk, *, back: timedelta, seed: int) -> PriceTrack:
         """Return made-up prices for a market that walk about the price of now; equal seeds give equal prices."""
+        from flow_core.domain.price_walk import walked
+
         return walked(
             walk,
             base=quote.price,
@@ -103,6 +110,9 @@ class Prices:
         Raises:
             InvalidRequest: see `backtest.play`.
         """
+        from flow_core.domain.backtest import play
+        from flow_core.domain.backtest_report import report
+
         played = play(track, trial, runs=runs, chance=random.Random(f"{seed}/runs"))
         told = report(played, within=trial.within, chance=random.Random(f"{seed}/report"))
         return BackTest(trial=trial, quote=quote, track=track, report=told)
