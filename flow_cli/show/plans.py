@@ -15,7 +15,7 @@ from flow_core.domain.placement import Plan
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_to_mapping
-from flow_core.domain.task_parts import RunOn
+from flow_core.domain.task_parts import Recover, RunOn
 
 
 def bidding_line(plan: Plan) -> str:
@@ -106,7 +106,12 @@ def plan_panel(plan: Plan, *, now: datetime, workspace: str, simulated: bool) ->
         ("Why that limit", plan.limit_why),
         ("Policy", policy_words(plan.policy, now)),
         ("Outlook", _outlook(plan)),
+        ("Secrets", ", ".join(str(secret) for secret in spec.secrets)),
+        ("Environment", spec.environment),
         ("Ends", _ends(spec)),
+        ("If it fails", _tries(spec)),
+        ("If outbid", _recovery(spec)),
+        ("Checkpoint", spec.checkpoint),
     ]
     shown = tuple((name, Cell(text)) for name, text in rows if text)
     return Panel(title="Plan (nothing is placed)", rows=shown, notes=plan.notes)
@@ -176,10 +181,29 @@ def _outlook(plan: Plan) -> str:
     return "wins at the price of now"
 
 
+def _tries(spec: TaskSpec) -> str:
+    if not spec.retries:
+        return "it ends: no retries"
+    return f"it runs again, {spec.retries} more {'time' if spec.retries == 1 else 'times'} at most"
+
+
+def _recovery(spec: TaskSpec) -> str:
+    if spec.reservation is not None:
+        return ""
+    after = format_duration(spec.recovery.after)
+    return {
+        Recover.WAIT: "the bid waits, boot disks kept, until the price falls",
+        Recover.MOVE: f"after {after} without nodes it bids in another region, its boot disk lost",
+        Recover.RAISE: f"after {after} without nodes its limit is raised, never over the cap",
+    }[spec.recovery.how]
+
+
 def _ends(spec: TaskSpec) -> str:
     ends = ["never by itself: its nodes are kept"] if spec.keep else ["when the command exits"]
     if spec.max_run_time is not None:
         ends.append(f"after {format_duration(spec.max_run_time)} with nodes")
     if spec.max_spend is not None:
         ends.append(f"before it can cost more than {spec.max_spend}")
+    if spec.idle_timeout is not None:
+        ends.append(f"after {format_duration(spec.idle_timeout)} with nothing to do")
     return ", or ".join(ends)

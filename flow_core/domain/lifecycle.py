@@ -24,6 +24,7 @@ from attrs import frozen
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.budget import lease_ends
+from flow_core.domain.healing import recovery_is_due
 from flow_core.domain.money import Spend
 from flow_core.domain.record import Outcome, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
@@ -79,7 +80,17 @@ class Observe:
     state: BidState
 
 
-Action = Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust
+@frozen
+class Recover:
+    """Do what the task's recovery says, for it has waited in vain."""
+
+
+@frozen
+class Rebid:
+    """Bid anew where the task moves to: its old bid is gone."""
+
+
+Action = Recover | Rebid | Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust
 
 #: How long a failure among fellows is put down to one that is missing, in the provider's time.
 OUTAGE = timedelta(minutes=15)
@@ -107,6 +118,9 @@ def decide(seen: Seen) -> list[Action]:
     actions: list[Action] = []
     if bid is not None and bid.state is not record.bid_state:
         actions.append(Observe(bid.state))
+    if record.next_region and not record.has_ended and not record.cancel_asked:
+        gone = bid is None or bid.state is BidState.TERMINATED
+        return [*actions, Rebid() if gone else Withdraw(f"it moves to {record.next_region}")]
     end = None if record.has_ended else _end(seen)
     if end is not None:
         actions.append(end)
@@ -118,6 +132,8 @@ def decide(seen: Seen) -> list[Action]:
         actions.append(Doubt(outage) if outage else Trust())
     if delivery := _delivery(seen):
         actions.append(delivery)
+    if recovery_is_due(record, bid, seen.now):
+        actions.append(Recover())
     return actions
 
 

@@ -16,6 +16,7 @@ from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price
 from flow_core.domain.policy import Decision
 from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Recover
 from flow_core.errors import NoCapacity, PriceTooLow
 
 #: Without a limit of the user's, bid this multiple of the current price.
@@ -85,11 +86,12 @@ def choose(spec: TaskSpec, quotes: Sequence[Quote], *, ceiling: Price | None = N
         if quote not in affordable
     ]
     rejected += [Rejected(quote, _dearer(quote, chosen)) for quote in affordable[1:]]
-    limit, why = (
-        (spec.max_price, "as asked for")
-        if spec.max_price is not None
-        else _default_limit(chosen, ceiling)
-    )
+    if spec.max_price is not None and spec.recovery.how is not Recover.RAISE:
+        limit, why = spec.max_price, "as asked for"
+    else:
+        limit, why = _default_limit(chosen, most)
+    if spec.recovery.how is Recover.RAISE and most is not None:
+        why += f"; its recovery may raise it to {most}/hr"
     return Plan(
         spec=spec,
         quote=chosen,
@@ -134,7 +136,7 @@ def _default_limit(quote: Quote, ceiling: Price | None) -> tuple[Price, str]:
     if ceiling is not None and wanted > ceiling:
         return (
             ceiling,
-            f"your configured ceiling ({DEFAULT_LIMIT_FACTOR} × the current price would be {wanted})",
+            f"your ceiling ({DEFAULT_LIMIT_FACTOR} × the current price would be {wanted})",
         )
     if quote.price.scaled(DEFAULT_LIMIT_FACTOR) < quote.floor:
         return quote.floor, "the market's floor"

@@ -40,11 +40,11 @@ class Outcome(str, enum.Enum):
     VANISHED = "vanished"  # the bid was ended by someone else
 
 
-#: step -> steps that may come next. REFUSED is final; a PLACED record ends by its outcome.
+#: step -> steps that may come next. REFUSED is final; a PLACED record ends by its outcome or moves.
 STEP_TRANSITIONS: dict[Step, frozenset[Step]] = {
     Step.HELD: frozenset({Step.INTENDED, Step.REFUSED}),
     Step.INTENDED: frozenset({Step.PLACED, Step.REFUSED}),
-    Step.PLACED: frozenset(),
+    Step.PLACED: frozenset({Step.INTENDED}),  # only when it moves to another region
     Step.REFUSED: frozenset(),
 }
 
@@ -73,6 +73,16 @@ class TaskRecord:
     membership: int = 0
     membership_signature: str = ""
     preemptions: int = 0
+    preempted_at: datetime | None = None  # when its nodes were last taken
+    recovered_at: datetime | None = None  # when its recovery last acted since then
+    #: Where it is about to bid instead, a region and a type's id; empty when it stays.
+    next_region: str = ""
+    next_type: str = ""
+    #: How many bids it had before this one, the last of them, what they cost, and for how many seconds they held nodes.
+    moves: int = 0
+    former_bid: str = ""
+    spent_before: Spend | None = None
+    held_before_s: int = 0
     #: Since when a failure is put down to a node that is missing; None where nothing is amiss.
     outage_since: datetime | None = None
     began_at: datetime | None = None  # when its nodes were first granted
@@ -88,8 +98,8 @@ class TaskRecord:
 
     @property
     def wire_name(self) -> str:
-        """The bid's name at the provider."""
-        return wire_name(self.name, self.token)
+        """The bid's name at the provider; a bid that follows another has a name of its own."""
+        return wire_name(self.name + (f".{self.moves}" if self.moves else ""), self.token)
 
     @property
     def has_ended(self) -> bool:

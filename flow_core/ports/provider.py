@@ -58,6 +58,8 @@ class Limits:
     volume_device: str = ""
     #: The file in which its nodes find a notice in the provider's own words; empty where the helper is told.
     notice_file: str = ""
+    #: Folders of its nodes that no preemption leaves as they are.
+    scratch_paths: tuple[str, ...] = ()
     #: Whether nodes of one bid may share a host (each then gets its own rendezvous port).
     shares_hosts: bool = False
 

@@ -56,6 +56,13 @@ class Costs:
                 found[record.token] = _measured(known.get(record.bid_id or "", ()), now)
             else:
                 found[record.token] = _estimated(record, now)
+            if record.spent_before is not None and not record.released:
+                here = found[record.token]
+                found[record.token] = evolve(
+                    here,
+                    spent=here.spent + record.spent_before,
+                    held=here.held + timedelta(seconds=record.held_before_s),
+                )
         return found
 
     def stretches(self, record: TaskRecord) -> Sequence[Usage]:

@@ -15,7 +15,7 @@ from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Mount, Source
+from flow_core.domain.task_parts import Mount, Recover, Source
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
@@ -24,6 +24,7 @@ from flow_core.services.placing import attachments_of, note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
 from flow_core.services.prices import by_policy
+from flow_core.services.recovering import checked
 from flow_core.services.reserved import plan_on
 
 #: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
@@ -60,8 +61,9 @@ class Tasks:
             spec = evolve(
                 spec,
                 instance_type=spec.instance_type or defaults.instance_type,
-                region=spec.region or self._region_of_volumes(spec) or defaults.region,
+                region=spec.region or self._region_of_volumes(spec) or self._default_region(spec),
             )
+        checked(self._ports, spec)
         problems = (
             {}
             if not spec.mounts
@@ -293,6 +295,10 @@ class Tasks:
                 )
             self._ports.clock.sleep(wait)
         return record
+
+    def _default_region(self, spec: TaskSpec) -> str | None:
+        """Return the region of the settings; one that may move begins wherever it is cheapest."""
+        return None if spec.recovery.how is Recover.MOVE else self._ports.defaults.region
 
     def _region_of_volumes(self, spec: TaskSpec) -> str | None:
         names = {mount.target for mount in spec.mounts if mount.kind is Source.VOLUME}

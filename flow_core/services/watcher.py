@@ -11,12 +11,15 @@ from datetime import datetime, timedelta
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import BidState
+from flow_core.domain.healing import recovery_at
 from flow_core.domain.lifecycle import (
     OUTAGE,
     Action,
     Deliver,
     Doubt,
     Observe,
+    Rebid,
+    Recover,
     Release,
     Seen,
     Settle,
@@ -35,6 +38,7 @@ from flow_core.services.looking import look
 from flow_core.services.node_logs import NodeLogs
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
+from flow_core.services.recovering import rebid, recover
 from flow_core.services.reserved import launch
 from flow_core.services.ssh_hosts import publish
 
@@ -176,6 +180,9 @@ class Watcher:
         deadline = deadline_of(seen) if not record.has_ended else None
         if deadline is not None:
             self._deadlines.append(deadline[0])
+        acts_at = recovery_at(record)
+        if acts_at is not None:
+            self._deadlines.append(acts_at)
         if record.outage_since is not None:
             self._deadlines.append(record.outage_since + OUTAGE)
         for action in decide(seen):
@@ -210,12 +217,19 @@ class Watcher:
                 NodeLogs(self._ports.provider, self._ports.log_keep).keep_rest(record.bid_id, ranks)
             self._ports.provider.market.withdraw(record.bid_id)
             note(self._ports, record.token, "the bid was withdrawn", action.reason)
-            if not self._ports.provider.market.bid(record.bid_id).is_live:
+            moves = bool(record.next_region) and not record.cancel_asked
+            if not moves and not self._ports.provider.market.bid(record.bid_id).is_live:
                 self._release(record)
         elif isinstance(action, Release):
             self._release(record)
         elif isinstance(action, Deliver):
             deliver(self._ports, view, action)
+        elif isinstance(action, Recover) and view.bid is not None:
+            recover(self._ports, record, view.bid)
+            self._deadlines.append(now + record.spec.recovery.after)
+        elif isinstance(action, Rebid):
+            rebid(self._ports, record)
+            self._deadlines.append(now)
         elif isinstance(action, Doubt):
             journal.update(record.token, outage_since=now)
             self._deadlines.append(now + OUTAGE)
@@ -241,8 +255,10 @@ class Watcher:
             withdraw_doubles(
                 self._ports, record, self._ports.provider.market.bids(name=record.wire_name)
             )
-        is_resumed = record.bid_state is BidState.PAUSED
-        if action.state is BidState.OPEN and record.began_at is not None and not is_resumed:
-            changes["preemptions"] = record.preemptions + 1
+        had_nodes = record.began_at is not None and record.bid_state not in (None, BidState.PAUSED)
+        if action.state is BidState.OPEN and had_nodes:
+            changes.update(preemptions=record.preemptions + 1, preempted_at=now, recovered_at=None)
+        elif action.state is BidState.ALLOCATED:
+            changes.update(preempted_at=None, recovered_at=None)
         self._ports.journal.update(record.token, **changes)
         note(self._ports, record.token, _WORDS[action.state])

@@ -11,6 +11,7 @@ from flow_core.domain.money import Price
 from flow_core.domain.placement import DEFAULT_LIMIT_FACTOR, Plan, choose
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_parts import Recover
 from flow_core.errors import FlowError, NoCapacity, PriceTooLow
 from tests import strategies
 from tests.strategies import EPOCH
@@ -110,11 +111,12 @@ def test_a_limit_is_within_its_bounds(task, market, ceiling):
     assert plan.limit_why
     assert plan.total_limit == plan.limit * task.num_instances
     assert plan.wins_now == (plan.limit > plan.quote.price)
-    if task.max_price is not None:
+    most = task.max_price or ceiling
+    if task.max_price is not None and task.recovery.how is not Recover.RAISE:
         assert task.max_price == plan.limit
     else:
         wanted = max(plan.quote.price.scaled(DEFAULT_LIMIT_FACTOR), plan.quote.floor)
-        assert plan.limit == (wanted if ceiling is None else min(wanted, ceiling))
+        assert plan.limit == (wanted if most is None else min(wanted, most))
 
 
 @given(specs, markets, limits, st.randoms(use_true_random=False))

@@ -158,3 +158,124 @@ def test_a_failure_under_notice_waits_for_what_comes(
 
     assert TaskState.COMPLETED is task.wait()
     assert (0 if taken_back else 1) == session.tasks.record(task.name).preemptions
+
+
+def elsewhere(pretend: PretendCloud, session: Session, name: str) -> str:
+    """A region, other than the task's, that offers its type."""
+    record = session.tasks.record(name)
+    quotes = pretend.provider.market.quotes(record.spec.instance_type)
+    return next(quote.region for quote in quotes if quote.region != record.region)
+
+
+def test_waiting_is_the_default(pretend_cloud: PretendCloud, session: Session, clock):
+    """Without another word a preempted task keeps its bid as it is, however long it takes."""
+    pretend_cloud.on("train", takes="9h")
+    task = flow.run("train", instance_type="a100", session=session)
+    clock.advance(hours=1)
+    before = session.tasks.view(task.name).bid
+    pretend_cloud.outbid(task.name, lasts="40h")
+    clock.advance(hours=30)
+
+    assert TaskState.PREEMPTED is task.state
+    after = session.tasks.view(task.name).bid
+    assert before is not None
+    assert after is not None
+    assert (before.id, before.limit, before.region) == (after.id, after.limit, after.region)
+
+
+def test_a_limit_is_raised_within_the_cap_and_only_in_time(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """The limit begins at the usual multiple of the price, and beats a new price once it was waited for in vain."""
+    pretend_cloud.raise_price(2)
+    pretend_cloud.on("train", takes="9h")
+    task = flow.run(
+        "train", instance_type="a100", max_price_per_hour=9, recovery="raise:20m", session=session
+    )
+    clock.advance(hours=1)
+    assert flow.Price.parse(3) == session.tasks.record(task.name).limit
+    pretend_cloud.raise_price(5)
+    clock.advance(minutes=20)
+    assert TaskState.PREEMPTED is task.state
+    clock.advance(minutes=15)
+
+    assert TaskState.RUNNING is task.state
+    assert flow.Price.parse("5.5") == session.tasks.record(task.name).limit
+    assert (
+        "the limit was raised from $3.00/hr to $5.50/hr; $5.00/hr is the price: its recovery is raise:20m"
+        in history(session, task.name)
+    )
+
+
+def test_no_limit_is_raised_over_the_cap(pretend_cloud: PretendCloud, session: Session, clock):
+    """A price that the cap can't beat is waited out, and the history says so once."""
+    pretend_cloud.raise_price(2)
+    pretend_cloud.on("train", takes="9h")
+    task = flow.run(
+        "train", instance_type="a100", max_price_per_hour=4, recovery="raise:5m", session=session
+    )
+    clock.advance(hours=1)
+    pretend_cloud.raise_price(5)
+    clock.advance(hours=4)
+
+    assert TaskState.PREEMPTED is task.state
+    assert flow.Price.parse(3) == session.tasks.record(task.name).limit
+    assert 1 == len([line for line in history(session, task.name) if "was not raised" in line])
+
+
+def test_a_task_moves_to_another_region(pretend_cloud: PretendCloud, session: Session, clock):
+    """After the stated time the old bid is withdrawn, then one is placed elsewhere; never are there two."""
+    pretend_cloud.raise_price(2)
+    pretend_cloud.on("train", takes="3h")
+    task = flow.run("train", instance_type="a100", recovery="move:10m", session=session)
+    clock.advance(hours=1)
+    first = session.tasks.view(task.name).bid
+    assert first is not None
+    pretend_cloud.raise_price(9, region=first.region)
+    for _ in range(120):
+        clock.advance(minutes=1)
+        assert len(pretend_cloud.provider.market.bids(live=True)) <= 1
+
+    assert TaskState.RUNNING is task.state
+    second = session.tasks.view(task.name).bid
+    assert second is not None
+    assert first.region != second.region
+    spent = session.costs.of([session.tasks.record(task.name)])
+    assert spent[session.tasks.record(task.name).token].spent > second.limit.over(timedelta(0))
+    assert TaskState.COMPLETED is task.wait()
+    assert pretend_cloud.ledger().total == task.cost
+
+
+def test_a_move_stays_where_nothing_is_better(pretend_cloud: PretendCloud, session: Session, clock):
+    """With every region too dear the bid is left where it is."""
+    pretend_cloud.raise_price(2)
+    pretend_cloud.on("train", takes="3h")
+    task = flow.run("train", instance_type="a100", recovery="move:10m", session=session)
+    clock.advance(hours=1)
+    before = session.tasks.view(task.name).bid
+    pretend_cloud.raise_price(9)
+    clock.advance(hours=2)
+
+    after = session.tasks.view(task.name).bid
+    assert before is not None
+    assert after is not None
+    assert before.id == after.id
+    assert [line for line in history(session, task.name) if line.startswith("it did not move")]
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"recovery": "raise"}, "has no cap"),
+        ({"recovery": "move", "mounts": {"/data": "volume://v"}}, "use a bucket"),
+        ({"checkpoint": "/tmp/ckpt"}, "empty after a preemption"),
+        ({"checkpoint": "ckpt", "recovery": "move"}, "stays behind"),
+    ],
+)
+def test_what_could_never_survive_is_refused_before_bidding(
+    session: Session, more: dict[str, object], words: str
+):
+    """A recovery that can't act and a checkpoint that can't last are told, and nothing is placed."""
+    with pytest.raises(flow.InvalidRequest, match=words):
+        flow.run("train", session=session, **more)
+    assert [] == session.tasks.views()
