@@ -18,7 +18,7 @@ from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
-from flow_core.errors import TaskCancelled, TaskFailed
+from flow_core.errors import InvalidRequest, TaskCancelled, TaskFailed
 from flow_core.services.session import Session
 
 _FILES = (".yaml", ".yml")
@@ -55,6 +55,16 @@ def _passes_on(words: list[str]) -> bool:
 )
 @after_option
 @click.option(
+    "--sbatch",
+    metavar="OPTIONS",
+    help="With a batch script: options of sbatch's that outrank the script's, in quotes.",
+)
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="With a batch script: refuse when anything in it is ignored or decided.",
+)
+@click.option(
     "-d", "--detach", is_flag=True, help="Return once the bid is placed; print the task's name."
 )
 @click.option("--dry-run", is_flag=True, help="Show the plan, and why; place nothing.")
@@ -63,12 +73,13 @@ def _passes_on(words: list[str]) -> bool:
 @pass_invocation
 def submit(
     invocation: Invocation, /, words: tuple[str, ...], detach: bool, dry_run: bool, why: bool, yes: bool,
-    code: str | None, no_code: bool, **given: object,
+    code: str | None, no_code: bool, sbatch: str | None, strict: bool, **given: object,
 ) -> int:  # fmt: skip
     """Run COMMAND on the cheapest GPUs that fit.
 
     COMMAND is a line for the shell in quotes, or words that no shell reads; options of its own go in quotes with it
-    or after `--`. A file ending in .yaml describes a whole task, which options here change.
+    or after `--`. A file ending in .yaml describes a whole task, which options here change. A batch script for Slurm
+    runs as it is, by its #SBATCH directives; words after it are its arguments.
 
     The current folder is copied to the nodes. The log is streamed, and the exit code is the command's own; Flow's own
     failures are 125. Ctrl-C leaves the task running. When the command ends, the nodes go back and the cost ends.
@@ -80,7 +91,9 @@ def submit(
     """
     invocation.spelled.update(SPELLED)
     invocation.passes_on = not (detach or dry_run)
-    spec = _spec(words, {**given, "code": None if no_code else code}, copies=not no_code)
+    told = {**given, "code": None if no_code else code}
+    base = _batch_script(invocation, words, told, sbatch=sbatch, strict=strict)
+    spec = _spec(words, told, copies=not no_code, base=base)
     session = invocation.session()
     plan = session.tasks.plan(spec)
     if dry_run:
@@ -102,9 +115,31 @@ def submit(
     return _attend(invocation, session, record, bidding)
 
 
-def _spec(words: tuple[str, ...], given: dict[str, object], *, copies: bool) -> TaskSpec:
-    base: dict[str, object] = {}
-    if len(words) == 1 and words[0].endswith(_FILES):
+def _batch_script(
+    invocation: Invocation, words: tuple[str, ...], given: dict[str, object], *, sbatch: str | None, strict: bool
+) -> dict[str, object] | None:  # fmt: skip
+    """Return the raw form of the task that a batch script makes; None where the words name none."""
+    from flow_cli.commands.slurm import is_batch_script, task_of_script
+
+    if is_batch_script(words):
+        return task_of_script(invocation, words, given, sbatch=sbatch, strict=strict)
+    if sbatch or strict:
+        raise InvalidRequest(
+            {"--sbatch" if sbatch else "--strict": f"is for batch scripts; {words[0]!r} is none"}
+        )
+    return None
+
+
+def _spec(
+    words: tuple[str, ...],
+    given: dict[str, object],
+    *,
+    copies: bool,
+    base: dict[str, object] | None,
+) -> TaskSpec:
+    if base is not None:
+        pass
+    elif len(words) == 1 and words[0].endswith(_FILES):
         from flow_adapters.task_files import read_task
 
         base = dict(read_task(Path(words[0])))

@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_simulator import simulator
+from tests.benchmarks.bench_ssh import no_op
+from tests.benchmarks.bench_slurm import bench_slurm
 from tests.benchmarks.commands import status, submit
 from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
 from tests.benchmarks.installed import installed
@@ -29,6 +31,16 @@ def auction(effort: Effort) -> list[Measured]:
     ]
 
 
+def slurm(effort: Effort) -> list[Measured]:
+    """Two thousand batch scripts, read as sbatch reads them."""
+    found = bench_slurm()
+    return [
+        Measured(
+            name=found["name"], value=found["value_s"], limit=found["limit_s"], note="one core"
+        )
+    ]
+
+
 BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "noise": noise,
     "help": help_line,
@@ -36,8 +48,10 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "submit": submit,
     "status": status,
     "auction": auction,
+    "slurm": slurm,
     "backtest": backtest,
     "simulator": simulator,
+    "ssh": no_op,
     "installed": installed,
 }
 

@@ -210,6 +210,8 @@ _RULES = r"""
 --ntasks=4# a remark
 --contiguous=yes
 --nice --propagate
+--propagate=what
+--propagate=what --propagate=ALL
 --nice=5 -k --no-kill=off
 --nice 5
 --get-user-env=10

@@ -54,6 +54,7 @@ class Batch:
     gpus: tuple[Gpus, ...] = ()
     gpus_per_task: tuple[Gpus, ...] = ()
     gpus_per_socket: tuple[Gpus, ...] = ()
+    sockets_per_node: int = 0
     ntasks_per_gpu: int = 0
     cpus_per_gpu: int = 0
     generic: tuple[tuple[str, Gpus], ...] = ()

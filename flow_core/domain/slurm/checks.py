@@ -92,8 +92,8 @@ def _mail(value: str) -> str:
 
 
 def _limits(value: str) -> str:
-    words = value.upper().split(",")
-    wrong = [word for word in words if word.removeprefix("RLIMIT_") not in _RLIMITS]
+    words = [word for word in value.split(",") if word]
+    wrong = [word for word in words if word.upper().removeprefix("RLIMIT_") not in _RLIMITS]
     if wrong and words not in (["ALL"], ["NONE"]):
         raise Unreadable(f"{wrong[0]!r} is no resource limit")
     return value

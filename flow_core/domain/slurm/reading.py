@@ -45,7 +45,16 @@ from flow_core.domain.slurm.values import (
 
 #: Only the last of several values of these is looked at, by the controller.
 _LATE = frozenset(
-    {"array", "dependency", "gres", "gpus", "gpus-per-node", "gpus-per-task", "gpus-per-socket"}
+    {
+        "array",
+        "dependency",
+        "gres",
+        "gpus",
+        "gpus-per-node",
+        "gpus-per-task",
+        "gpus-per-socket",
+        "propagate",
+    }
 )
 _SHAPE = ("sockets-per-node", "cores-per-socket", "threads-per-core")
 #: With any of these a hint says nothing.
@@ -219,6 +228,7 @@ def _batch(values: Mapping[str, str], given: Sequence[Given], found: Filled, nam
         gpus=asked.total,
         gpus_per_task=asked.per_task,
         gpus_per_socket=asked.per_socket,
+        sockets_per_node=asked.sockets,
         ntasks_per_gpu=asked.ntasks_per_gpu,
         cpus_per_gpu=asked.cpus_per_gpu,
         generic=tuple((kind, amount) for kind, amount in gres if kind != "gpu"),

@@ -1,0 +1,166 @@
+"""A batch script as a task of Flow's: what runs, on what, and what became of each directive.
+
+The script runs on the first node, as Slurm's batch step does, from a here-document that carries it as it is. Around
+it stands `flow_core/node/slurm/batch.sh`, which gives it the variables that only a node can know.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import frozen
+
+from flow_core.domain.duration import format_duration
+from flow_core.domain.names import LONGEST_NAME, problem_with_name
+from flow_core.domain.shape import InstanceShape
+from flow_core.domain.slurm.instances import Instances, Unserved, instances_for
+from flow_core.domain.slurm.policy import Fate, Treated, treatment, warnings
+from flow_core.domain.slurm.reading import Reading
+from flow_core.domain.slurm.tokens import Line
+from flow_core.domain.slurm.variables import variables
+from flow_core.domain.squeeze import squeezed_shell
+from flow_core.domain.task_form import shape_to_text
+
+#: A limit on a script counts from its first line, one on a task from its first node, which has yet to boot.
+BOOT = timedelta(minutes=20)
+_END = "END_OF_SCRIPT"
+_UNFIT = re.compile(r"[^A-Za-z0-9._\-=,+@/]+")
+
+
+@frozen(kw_only=True)
+class Conversion:
+    """What Flow makes of a script.
+
+    `refusals` say why sbatch or Flow takes it not; `task` is the raw form of the task where there are none. `notes`
+    say what was decided for the script, `warnings` what its author may not know.
+    """
+
+    reading: Reading
+    treated: tuple[Treated, ...] = ()
+    refusals: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    task: dict[str, object] | None = None
+    instances: Instances | None = None
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Everything that `--strict` refuses on."""
+        ignored = [each for each in self.treated if each.fate is Fate.IGNORED]
+        told = [f"{each.where}: --{each.option} is ignored: {each.why}" for each in ignored]
+        return (*told, *self.notes, *self.warnings)
+
+
+def convert(
+    reading: Reading,
+    text: str,
+    *,
+    wrapper: str,
+    arguments: Sequence[str] = (),
+    number: int = 1,
+    shape: InstanceShape | None = None,
+    count: int | None = None,
+) -> Conversion:
+    """Return the task for the script `text`, which was read as `reading`.
+
+    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID. `shape` and
+    `count` are the user's own words on instances.
+    """
+    batch = reading.batch
+    treated = treatment(reading) if batch is not None else ()
+    refusals = [
+        *_refusals(reading),
+        *(_told(each) for each in treated if each.fate is Fate.REFUSED),
+    ]
+    found: Instances | None = None
+    if batch is not None:
+        try:
+            found = instances_for(batch, shape=shape, count=count)
+        except Unserved as why:
+            refusals.append(str(why))
+    notes = list(found.notes) if found is not None else []
+    task: dict[str, object] | None = None
+    if batch is not None and found is not None and not refusals:
+        given = reading.last("job-name")
+        name = _fit_name(batch.name) if given is not None else None
+        if given is not None and name != batch.name:
+            notes.append(f"{batch.name!r} can't be a task's name here; {name or 'one is made up'}")
+        task = {
+            "command": wrapped(text, wrapper=wrapper, arguments=arguments),
+            "name": name,
+            "num_instances": found.count,
+            "instance_type": shape_to_text(found.shape) if found.shape is not None else None,
+            "run_on": "first-node",
+            "max_run_time": format_duration(batch.time_limit + BOOT) if batch.time_limit else None,
+            "working_dir": batch.working_dir or batch.container.get("container-workdir"),
+            "image": _image(batch.container.get("container-image")),
+            "env": variables(reading, batch, count=found.count, number=number),
+        }
+        task = {name: value for name, value in task.items() if value is not None}
+    return Conversion(
+        reading=reading,
+        treated=treated,
+        refusals=tuple(refusals),
+        warnings=warnings(reading),
+        notes=tuple(notes),
+        task=task,
+        instances=found,
+    )
+
+
+def wrapped(text: str, *, wrapper: str, arguments: Sequence[str] = ()) -> str:
+    """Return the command that runs `text` unchanged, but for a newline that its last line may lack."""
+    end, lines = _END, set(text.split("\n"))
+    while end in lines:
+        end += "_"
+    told = "set -- " + " ".join(_quoted(each) for each in arguments)
+    shell = squeezed_shell(wrapper).replace("@END@", end).replace("@ARGUMENTS@", told.rstrip())
+    return shell.replace("@BODY@\n", text if text.endswith("\n") else text + "\n")
+
+
+def _refusals(reading: Reading) -> list[str]:
+    script = reading.script
+    found = [f"{_place(each.line)}{_shown(each.text)}{each.reason}" for each in reading.flaws]
+    if script.is_heterogeneous:
+        found.append(
+            "a heterogeneous job (hetjob) asks for unequal nodes, which Flow can't grant together"
+        )
+    if script.foreign and reading.batch is not None and reading.last("ignore-pbs") is None:
+        found.append(
+            f"{_numbers(script.foreign)}: sbatch reads #PBS and #BSUB too, Flow only #SBATCH"
+        )
+    return found
+
+
+def _told(each: Treated) -> str:
+    return f"{each.where}: --{each.option}{f'={each.value}' if each.value else ''}: {each.why}"
+
+
+def _place(line: int | None) -> str:
+    return f"line {line}: " if line is not None else ""
+
+
+def _shown(text: str) -> str:
+    return f"{text}: " if text else ""
+
+
+def _numbers(lines: tuple[Line, ...]) -> str:
+    return "line " + ", ".join(str(each.number) for each in lines)
+
+
+def _fit_name(name: str) -> str | None:
+    fit = _UNFIT.sub("-", name).lstrip("._-=,+@/")[:LONGEST_NAME].rstrip("-")
+    return None if problem_with_name(fit) else fit
+
+
+def _image(told: str | None) -> str | None:
+    """Return the image as everybody else writes it: pyxis puts a `#` after the registry, and may say docker://."""
+    if not told:
+        return None
+    return told.removeprefix("docker://").replace("#", "/", 1)
+
+
+def _quoted(word: str) -> str:
+    return "'" + word.replace("'", "'\\''") + "'"

@@ -1,0 +1,79 @@
+#!/bin/sh
+# Runs a batch script on the first node as Slurm's batch step would: its variables, its time limit, its own file.
+#   FLOW_SLURM_TIME_S   seconds after which it is told to end (TERM), and 30 later made to (KILL); none without
+#   FLOW_SLURM_SIGNAL   NAME@SECONDS: a signal for the script that long before its time is up
+#   FLOW_SLURM_REQUEUE  no: a script that lost its nodes is not started again
+#   FLOW_SLURM_INPUT    the file that is its standard input
+# All else that it knows is Flow's own: FLOW_NODES, FLOW_NUM_NODES, FLOW_GPUS, FLOW_RESTART_COUNT.
+if [ "${FLOW_RESTART_COUNT:-0}" -gt 0 ]; then
+  if [ "${FLOW_SLURM_REQUEUE:-}" = no ]; then
+    echo "flow: its nodes were lost, and --no-requeue says not to start it again" >&2
+    exit 143
+  fi
+  export SLURM_RESTART_COUNT="$FLOW_RESTART_COUNT"
+fi
+# Slurm has no idea of torch; a script that starts one process must not look like one of many.
+for each in RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE NNODES NODE_RANK MASTER_ADDR MASTER_PORT; do
+  unset "$each" "PET_$each"
+done
+home=${FLOW_HOME:-/nowhere}/slurm
+mkdir -p "$home/tmp" 2>/dev/null || { home=$(mktemp -d) && mkdir "$home/tmp"; } || exit 125
+cpus=$(nproc 2>/dev/null || echo 1)
+count=${FLOW_NUM_NODES:-1}
+each=
+[ "$count" -gt 1 ] && each="(x$count)"
+user=$(id -un 2>/dev/null || id -u)
+host=${FLOW_NODES:-127.0.0.1}
+host=${host%% *}
+gpus=
+number=0
+while [ "$number" -lt "${FLOW_GPUS:-0}" ]; do
+  gpus=$gpus${gpus:+,}$number
+  number=$((number + 1))
+done
+: "${SLURM_JOB_ID:=1}"
+export SLURM_JOB_ID SLURM_JOBID="$SLURM_JOB_ID" SLURM_JOB_USER="$user"
+SLURM_JOB_UID=$(id -u) SLURM_JOB_GID=$(id -g) SLURM_SUBMIT_HOST=$(uname -n)
+SLURM_JOB_NODELIST=$(echo "${FLOW_NODES:-127.0.0.1}" | tr ' ' ',')
+export SLURM_JOB_UID SLURM_JOB_GID SLURM_SUBMIT_HOST SLURM_JOB_NODELIST
+export SLURM_NODELIST="$SLURM_JOB_NODELIST" SLURM_JOB_NUM_NODES="$count" SLURM_NNODES="$count"
+export SLURM_CPUS_ON_NODE="$cpus" SLURM_JOB_CPUS_PER_NODE="$cpus$each" SLURMD_NODENAME="$host"
+export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_GTIDS=0 SLURM_TASK_PID=$$
+export SLURM_SUBMIT_DIR="$PWD" SLURM_TMPDIR="$home/tmp"
+if [ -n "$gpus" ]; then
+  export SLURM_JOB_GPUS="$gpus" SLURM_GPUS_ON_NODE="$FLOW_GPUS"
+fi
+if [ -n "${FLOW_SLURM_TIME_S:-}" ]; then
+  # It must not hold the log's pipes open, so what it has to say goes through the script's own.
+  (
+    trap '' TERM
+    end=$(($(date +%s) + FLOW_SLURM_TIME_S))
+    name=${FLOW_SLURM_SIGNAL%@*}
+    early=${FLOW_SLURM_SIGNAL##*@}
+    while kill -0 $$ 2>/dev/null; do
+      left=$((end - $(date +%s)))
+      if [ -n "$name" ] && [ "$left" -le "$early" ]; then
+        kill -s "$name" $$
+        name=
+      fi
+      if [ "$left" -le 0 ]; then
+        echo "flow: its time limit of ${FLOW_SLURM_TIME_S} s is over; it is told to end" >"/proc/$$/fd/2"
+        kill -TERM -$$ 2>/dev/null
+        left=30
+        while [ "$left" -gt 0 ] && kill -0 $$ 2>/dev/null; do
+          left=$((left - 1))
+          sleep 1
+        done
+        kill -KILL -$$
+      fi
+      [ "$left" -gt 5 ] && left=5
+      sleep "$left"
+    done
+  ) </dev/null >/dev/null 2>&1 &
+fi
+cat >"$home/slurm_script" <<'@END@'
+@BODY@
+@END@
+chmod 700 "$home/slurm_script"
+@ARGUMENTS@
+exec "$home/slurm_script" "$@" <"${FLOW_SLURM_INPUT:-/dev/null}"

@@ -1,0 +1,231 @@
+"""What Flow makes of a script: instances, the task, what becomes of each directive, what is warned of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flow_core.domain.shape import parse_shape
+from flow_core.domain.slurm.converting import Conversion, convert
+from flow_core.domain.slurm.options import LONG, PYXIS
+from flow_core.domain.slurm.patterns import expanded
+from flow_core.domain.slurm.policy import Fate
+from flow_core.domain.slurm.reading import read_batch
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_form import task_from_mapping
+
+WRAPPER = "#!/bin/sh\ncat >script <<'@END@'\n@BODY@\n@END@\n@ARGUMENTS@\nexec ./script\n"
+
+
+def made(*directives: str, body: str = "true\n", words: tuple[str, ...] = (), **more) -> Conversion:
+    """Convert a script of these directives."""
+    text = "#!/bin/bash\n" + "".join(f"#SBATCH {each}\n" for each in directives) + body
+    reading = read_batch(text, name="job.slurm", words=words)
+    return convert(reading, text, wrapper=WRAPPER, **more)
+
+
+def spec_of(found: Conversion) -> TaskSpec:
+    """The task, which must be one."""
+    assert found.task is not None, found.refusals
+    return task_from_mapping(found.task)
+
+
+@pytest.mark.parametrize(
+    ("directives", "count", "shape"),
+    [
+        (["--gres=gpu:h100:8", "-N 4"], 4, "8xh100"),
+        (["--gpus-per-node=a100:4"], 1, "4xa100"),
+        (["--gpus=h100:16"], 2, "8xh100"),
+        (["--gpus=h100:4"], 1, "4xh100"),
+        (["-G h100:8", "-N 2"], 2, "4xh100"),
+        (["--gpus=h100:16", "--gpus-per-node=h100:8"], 2, "8xh100"),
+        (["-n 16", "--gpus-per-task=h100:1"], 2, "8xh100"),
+        (["-N 2", "--ntasks-per-node=4", "--gpus-per-task=h100:2"], 2, "8xh100"),
+        (["--gpus-per-socket=h100:2", "--sockets-per-node=2"], 1, "4xh100"),
+        (["-n 16", "--ntasks-per-node=8", "--gres=gpu:h100:8"], 2, "8xh100"),
+        (["-N 2-4", "--gres=gpu:H100:8"], 2, "8xh100"),
+        (["-N 3"], 3, None),
+    ],
+)
+def test_gpus_become_instances(directives: list[str], count: int, shape: str | None):
+    """Nodes become instances and their GPUs the type; eight to an instance where only a total is said."""
+    spec = spec_of(made(*directives))
+
+    assert count == spec.num_instances
+    assert (parse_shape(shape) if shape else None) == spec.instance_type
+
+
+@pytest.mark.parametrize(
+    ("directives", "told"),
+    [
+        (["--gres=gpu:8"], "-i 8xTYPE"),
+        (["--gpus=h100:4,a100:4"], "one type"),
+        (["--gres=gpu:3g.20gb:1"], "names no GPU"),
+        (["-a 0-9"], "--array=INDEX"),
+        (["-d afterok:12"], "--after TASK"),
+        (["--hold"], "holds nothing"),
+        (["--begin=16:00"], "submit it then"),
+        (["--export=HOME"], "--env HOME=VALUE"),
+        (["--container-mounts=/data:/data"], "--mount"),
+        (["-N 1", "hetjob"], "heterogeneous"),
+    ],
+)
+def test_what_would_change_the_result_is_refused(directives: list[str], told: str):
+    """Where ignoring a directive would give another result, the script is refused with what to do."""
+    found = made(*directives)
+
+    assert found.task is None
+    assert told in " ".join(found.refusals)
+
+
+def test_the_users_own_shape_counts_first():
+    """With an instance type from the command line, GPUs need no type, and fewer of them are noted."""
+    found = made("--gres=gpu:8", shape=parse_shape("4xa100"), count=3)
+
+    assert parse_shape("4xa100") == spec_of(found).instance_type
+    assert 3 == spec_of(found).num_instances
+    assert "fewer GPUs" in " ".join(found.notes)
+
+
+def test_the_time_limit_leaves_time_to_boot():
+    """The script's limit is its own; the task may hold its nodes twenty minutes longer."""
+    found = made("-t 2:00:00", "--signal=B:USR1@90")
+    env = spec_of(found).env
+
+    assert "2h20m" == (found.task or {})["max_run_time"]
+    assert ("7200", "USR1@90") == (env["FLOW_SLURM_TIME_S"], env["FLOW_SLURM_SIGNAL"])
+
+
+def test_variables_are_set_only_where_slurm_sets_them():
+    """SLURM_NTASKS needs --ntasks or tasks per node; GPUs are repeated as written."""
+    bare = spec_of(made("-c 4", "-N 2")).env
+    full = spec_of(made("-N 2", "--ntasks-per-node=4", "--gpus-per-node=h100:8", "-c 4")).env
+
+    assert "SLURM_NTASKS" not in bare
+    assert "1(x2)" == bare["SLURM_TASKS_PER_NODE"]
+    assert ("8", "4", "4(x2)") == (
+        full["SLURM_NTASKS"], full["SLURM_NTASKS_PER_NODE"], full["SLURM_TASKS_PER_NODE"],
+    )  # fmt: skip
+    assert ("h100:8", "4") == (full["SLURM_GPUS_PER_NODE"], full["SLURM_CPUS_PER_TASK"])
+
+
+def test_uneven_tasks_are_spread_as_slurm_writes_it():
+    """The first nodes have one task more."""
+    assert "3,2" == spec_of(made("-N 2", "-n 5")).env["SLURM_TASKS_PER_NODE"]
+    assert "3(x2),2" == spec_of(made("-N 3", "-n 8")).env["SLURM_TASKS_PER_NODE"]
+
+
+def test_an_array_of_one_index_runs():
+    """One index, from the script or over it, is one task with the array's variables."""
+    env = spec_of(made("-a 0-9", words=("-a", "7"), number=42)).env
+
+    assert ("7", "1", "42") == (
+        env["SLURM_ARRAY_TASK_ID"], env["SLURM_ARRAY_TASK_COUNT"], env["SLURM_ARRAY_JOB_ID"],
+    )  # fmt: skip
+
+
+def test_every_option_has_a_fate():
+    """There is no option of sbatch's or pyxis's about which Flow has nothing to say."""
+    unknown = []
+    for option in [*LONG, *PYXIS]:
+        for form in (f"--{option}", f"--{option}=1", f"--{option}=now", f"--{option}=none"):
+            treated = made(form).treated
+            unknown += [each.option for each in treated if "knows nothing" in each.why]
+
+    assert {"container-entrypoint", "container-entrypoint-log", "no-container-entrypoint"} >= {
+        each for each in unknown if each in PYXIS and "entrypoint" in each
+    }
+    assert [] == [each for each in unknown if each in LONG]
+
+
+def test_what_matters_to_a_queue_only_is_ignored_with_a_note():
+    """Partition, account and mail are ignored, and --strict has something to refuse on."""
+    found = made("-p gpu", "-A physics", "--mail-type=END")
+
+    assert {Fate.IGNORED} == {each.fate for each in found.treated}
+    assert len(found.remarks) >= 3
+
+
+def test_the_last_of_two_is_the_one_that_counts():
+    """Of an option given twice only the last is listed."""
+    found = made("-N 2", "-N 4")
+
+    assert [("nodes", "4", "line 3")] == [
+        (each.option, each.value, each.where) for each in found.treated
+    ]
+
+
+@pytest.mark.parametrize(
+    ("directives", "body", "told"),
+    [
+        (["-N 1"], "set -e\n#SBATCH -N 4\n", "line 4"),
+        (["-o $HOME/x.log"], "true\n", "nothing is expanded"),
+        (["-D ~/x"], "true\n", "nothing is expanded"),
+        (["-t 10:00"], "true\n", "10 minutes"),
+        (["-N 4 -n 2"], "true\n", "2 nodes"),
+    ],
+)
+def test_traps_are_warned_of(directives: list[str], body: str, told: str):
+    """What sbatch takes without a word, and what its author most likely did not mean, is said."""
+    assert told in " ".join(made(*directives, body=body).warnings)
+
+
+def test_a_plain_script_is_not_warned_of():
+    """Where there is nothing to say, nothing is said."""
+    found = made("-N 2", "-t 1:00:00", "--gres=gpu:h100:8")
+
+    assert () == found.remarks
+
+
+def test_the_body_is_carried_as_it_is():
+    """Quotes, dollars, here-documents and the wrapper's own words in a script survive; arguments are quoted."""
+    body = "echo '$x' \"it's\" `a` \\\ncat <<'END_OF_SCRIPT'\nx\nEND_OF_SCRIPT\n# @BODY@ @END@\n"
+    found = made("-N 1", body=body, arguments=("a b", "it's"))
+    command = str((found.task or {})["command"])
+
+    assert body in command
+    assert "<<'END_OF_SCRIPT_'\n" in command
+    assert "set -- 'a b' 'it'\\''s'\n" in command
+
+
+def test_names_are_made_to_fit():
+    """A name that a task can't have is changed with a note; without --job-name one is made up."""
+    odd = made('-J "my job é"')
+
+    assert "my-job" == spec_of(odd).name
+    assert "my job" in " ".join(odd.notes)
+    assert spec_of(made("-N 1")).name is None
+
+
+def test_an_image_of_pyxis_is_an_image():
+    """`#` after the registry becomes `/`."""
+    spec = spec_of(made("--container-image=nvcr.io\\#nvidia/pytorch:24.05-py3"))
+
+    assert "nvcr.io/nvidia/pytorch:24.05-py3" == spec.image
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path"),
+    [
+        ("%x-%j.out", "a-324.out"),
+        ("%5j.log", "00324.log"),
+        ("%%j", "%j"),
+        ("%q", "%q"),
+        ("a\\%j", "a%j"),
+    ],
+)
+def test_patterns_of_file_names(pattern: str, path: str):
+    """Numbers are padded, %% is a percent sign, and a backslash turns patterns off."""
+    assert path == expanded(pattern, {"j": "324", "x": "a"})
+
+
+def test_every_script_of_the_corpus_converts_or_says_why():
+    """A script either makes a task that is well formed or is refused with a reason."""
+    for path in sorted((Path(__file__).parent / "corpus").glob("*.slurm")):
+        text = path.read_bytes().decode("utf-8", "replace")
+        found = convert(read_batch(text, name=path.name), text, wrapper=WRAPPER)
+
+        assert (found.task is None) == bool(found.refusals), path.name
+        if found.task is not None:
+            task_from_mapping(found.task)
