@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flow_adapters.python._preempt import on_preempt, preempt_notice
     from flow_adapters.python._run import run, task, tasks
     from flow_adapters.python._sessions import connect, use
     from flow_adapters.python._task import Cancelled, Logs, Task, TimedOut
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "flow_adapters.python._preempt": ("on_preempt", "preempt_notice"),
     "flow_adapters.python._run": ("run", "task", "tasks"),
     "flow_adapters.python._sessions": ("connect", "use"),
     "flow_adapters.python._task": ("Cancelled", "Logs", "Task", "TimedOut"),
@@ -118,6 +120,8 @@ __all__ = [
     "WaitTimedOut",
     "__version__",
     "connect",
+    "on_preempt",
+    "preempt_notice",
     "run",
     "task",
     "tasks",
