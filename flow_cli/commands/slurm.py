@@ -150,6 +150,8 @@ def conversion(
         raise InvalidRequest(
             {"--sbatch": f"{sbatch!r} can't be split into words: {error}"}
         ) from error
+    if count is not None:
+        words += ["--nodes", str(READERS["num_instances"](count, "num_instances"))]
     reading = read_batch(text, name=Path(script).name, words=words, environ=environ)
     return convert(
         reading,
@@ -158,7 +160,6 @@ def conversion(
         arguments=arguments,
         number=number,
         shape=READERS["instance_type"](shape, "instance_type") if shape else None,  # type: ignore[arg-type]
-        count=READERS["num_instances"](count, "num_instances") if count else None,  # type: ignore[arg-type]
     )
 
 

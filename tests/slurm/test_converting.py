@@ -81,7 +81,7 @@ def test_what_would_change_the_result_is_refused(directives: list[str], told: st
 
 def test_the_users_own_shape_counts_first():
     """With an instance type from the command line, GPUs need no type, and fewer of them are noted."""
-    found = made("--gres=gpu:8", shape=parse_shape("4xa100"), count=3)
+    found = made("--gres=gpu:8", shape=parse_shape("4xa100"), words=("-N", "3"))
 
     assert parse_shape("4xa100") == spec_of(found).instance_type
     assert 3 == spec_of(found).num_instances

@@ -61,12 +61,11 @@ def convert(
     arguments: Sequence[str] = (),
     number: int = 1,
     shape: InstanceShape | None = None,
-    count: int | None = None,
 ) -> Conversion:
     """Return the task for the script `text`, which was read as `reading`.
 
-    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID. `shape` and
-    `count` are the user's own words on instances.
+    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID. `shape` is
+    the user's own word on instances.
     """
     batch = reading.batch
     treated = treatment(reading) if batch is not None else ()
@@ -77,7 +76,7 @@ def convert(
     found: Instances | None = None
     if batch is not None:
         try:
-            found = instances_for(batch, shape=shape, count=count)
+            found = instances_for(batch, shape=shape)
         except Unserved as why:
             refusals.append(str(why))
     notes = list(found.notes) if found is not None else []

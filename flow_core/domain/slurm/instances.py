@@ -31,10 +31,8 @@ class Instances:
     notes: tuple[str, ...] = ()
 
 
-def instances_for(
-    batch: Batch, *, shape: InstanceShape | None = None, count: int | None = None
-) -> Instances:
-    """Return the instances that `batch` needs; `shape` and `count` are the user's own choice and count first.
+def instances_for(batch: Batch, *, shape: InstanceShape | None = None) -> Instances:
+    """Return the instances that `batch` needs; `shape` is the user's own choice and counts first.
 
     Raises:
         Unserved: it asks for two types of GPU, for one that Flow doesn't know, or for GPUs without a type.
@@ -47,12 +45,12 @@ def instances_for(
     if shape is not None:
         if per_node > shape.gpus:
             notes.append(f"{shape} has fewer GPUs than the {per_node} that a node was to have")
-        return Instances(count=count or nodes, shape=shape, notes=tuple(notes))
+        return Instances(count=nodes, shape=shape, notes=tuple(notes))
     if not per_node:
         notes.append(
             "no GPU is asked for: the cheapest instance on offer is taken; -i names another"
         )
-        return Instances(count=count or nodes, shape=None, notes=tuple(notes))
+        return Instances(count=nodes, shape=None, notes=tuple(notes))
     if not type_:
         raise Unserved(
             f"{per_node} GPUs to a node, and no type of GPU: say -i {per_node}xTYPE, such as -i {per_node}xh100"
@@ -63,7 +61,7 @@ def instances_for(
         raise Unserved(
             f"{unknown.problems['instance_type']}; -i names the instance type"
         ) from unknown
-    return Instances(count=count or nodes, shape=found, notes=tuple(notes))
+    return Instances(count=nodes, shape=found, notes=tuple(notes))
 
 
 def _type_of(batch: Batch) -> str:

@@ -24,6 +24,8 @@ _VERBATIM = {
     "partition": "SLURM_JOB_PARTITION",
     "distribution": "SLURM_DISTRIBUTION",
 }
+#: Only with one of these does SLURM_NTASKS exist.
+_COUNT_TASKS = ("ntasks", "ntasks-per-node", "ntasks-per-gpu")
 
 
 def variables(reading: Reading, batch: Batch, *, count: int, number: int) -> dict[str, str]:
@@ -39,7 +41,7 @@ def variables(reading: Reading, batch: Batch, *, count: int, number: int) -> dic
         told = reading.last(option)
         if told is not None and told.value:
             found[name] = told.value
-    if batch.ntasks_is_given:
+    if any(reading.last(option) for option in _COUNT_TASKS):
         found["SLURM_NTASKS"] = found["SLURM_NPROCS"] = str(batch.ntasks)
     if batch.ntasks_per_node:
         found["SLURM_NTASKS_PER_NODE"] = str(batch.ntasks_per_node)
