@@ -128,6 +128,8 @@ def open_provider(
             script_chars=SCRIPT_CHARS,
             mounts=frozenset({Source.VOLUME}),
             image_note=_IMAGE_NOTE,
+            notice_file="/opt/mithril/MITHRIL_SIGNAL.yml",
+            scratch_paths=("/mnt/local",),
         ),
         volumes=volumes,
         account=account,
