@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -26,7 +27,8 @@ from tests.conformance.test_mock_in_memory import behaves
 AT = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PATIENCE_S = 20.0
 STEP_S = 0.02
-ID = "inst_one"
+#: A node's address may follow from its id, so each test worker has its own.
+ID = f"inst_{os.getpid()}"
 
 
 class Host:
@@ -60,13 +62,12 @@ class Host:
         raise AssertionError(f"the node never said so; it said {self.nodes.report(ID)}")
 
     def begun(self, attempt: int = 0) -> RunReport:
-        """Wait until the command runs for the so-many-th time and has spoken."""
-        spoken = len(SPEAKS_AND_STAYS.out) * (attempt + 1)
+        """Wait until the command runs for the so-many-th time and has spoken as often; other words don't count."""
         return self.until(
             lambda report: (
                 report.phase is RunPhase.RUNNING
                 and report.attempt == attempt
-                and len(self.said()) >= spoken
+                and self.said().count(SPEAKS_AND_STAYS.out) > attempt
             )
         )
 

@@ -19,7 +19,8 @@ from flow_providers.mock.nodes import HostedNode
 from tests.node.kit import PATIENCE_S, wait_for_bytes, wait_for_lock
 
 AT = datetime(2026, 1, 1, tzinfo=timezone.utc)
-ID = "inst_one"
+#: A node's address follows from its id, so each test worker has its own.
+ID = f"inst_{os.getpid()}"
 SCRIPT_EXIT = "var/lib/foundry/startup_script.exit"
 
 

@@ -30,7 +30,7 @@ def test_a_node_gets_the_same_address_each_time():
 
 
 def test_a_held_address_is_nobody_else_s():
-    """Two simulators that name a node alike get two addresses for it, though neither listens yet; a closed one is free."""
+    """Two simulators that name a node alike get two addresses, though neither listens; a closed one is free."""
     port = free_port()
     with ExitStack() as held:
         first, address = bound("inst_a", before=None, taken=(), port=port)

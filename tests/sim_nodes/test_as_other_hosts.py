@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from flow_adapters.clocks import SystemClock
-from flow_core.domain.run import RunReport
 from flow_providers.mock.boot.hosting import BootingNodes
 from tests.conformance import test_node_hosts_alike as alike
 from tests.sim_nodes.kit import refuse
@@ -19,19 +18,10 @@ for _name in [name for name in vars(alike) if name.startswith("test_")]:
     globals()[_name] = vars(alike)[_name]
 
 
-class Host(alike.Host):
-    """Waits until the command has spoken as often as it began: the helper's own note of an attempt isn't its word."""
-
-    def begun(self, attempt: int = 0) -> RunReport:
-        """See `alike.Host`."""
-        report = super().begun(attempt)
-        return self.until(lambda _: self.said().count(alike.SPEAKS_AND_STAYS.out) > report.attempt)
-
-
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[alike.Host]:
     """Nodes that boot, with nobody who wants to log in."""
-    host = Host(BootingNodes(tmp_path, grace_s=0.5), SystemClock())
+    host = alike.Host(BootingNodes(tmp_path, grace_s=0.5), SystemClock())
     if host.nodes.why_bare is not None:
         refuse(host.nodes.why_bare)
     yield host

@@ -100,7 +100,10 @@ def test_a_terminal_has_its_size_and_takes_ctrl_c(node):
     """With -tt there is a terminal of the client's size that follows it, and ^C interrupts what runs there."""
     ours, theirs = pty.openpty()
     _resize(theirs, 33, 101)
-    line = 'stty size; trap "echo caught; stty size; exit 5" INT; echo ready; while :; do sleep 0.05; done'
+    line = (
+        'stty size; trap "stty size" WINCH; trap "echo caught; exit 5" INT; echo ready;'
+        " while :; do sleep 0.05; done"
+    )
     client = subprocess.Popen(
         ["setsid", "--ctty", *node.ssh_words(ID, "-tt"), line],
         stdin=theirs,
@@ -110,8 +113,10 @@ def test_a_terminal_has_its_size_and_takes_ctrl_c(node):
     os.close(theirs)
     said = _until(ours, b"ready")
     _resize(ours, 44, 111)
-    os.write(ours, b"\x03")
+    # The client sends sizes and keys by two ways, so the key waits until the size has arrived.
     said += _until(ours, b"44 111")
+    os.write(ours, b"\x03")
+    said += _until(ours, b"caught")
 
     assert 5 == client.wait(PATIENCE_S)
     assert b"33 101" in said
