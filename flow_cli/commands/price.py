@@ -207,7 +207,7 @@ def backtest(
     from flow_cli.show.backtests import backtest_json, backtest_panel
     from flow_core.domain.backtest import Trial
     from flow_core.domain.money import Price
-    from flow_core.domain.policy import parse_policy
+    from flow_core.domain.policy_form import parse_policy
     from flow_core.domain.price_walk import CALM, STORMY
 
     chosen = parse_policy(policy)
@@ -271,7 +271,8 @@ def _list(invocation: Invocation, instance_type: str | None, region: str | None)
 def _fits(quote: Quote, asked: InstanceShape | None, *, counted: bool) -> bool:
     if asked is None:
         return True
-    return (asked if counted else evolve(asked, gpus=quote.shape.gpus)).matches(quote.shape)
+    shape = asked if counted else evolve(asked, gpus=quote.shape.gpus)
+    return shape.matches(quote.shape, type_id=quote.type_id)
 
 
 def _draw(

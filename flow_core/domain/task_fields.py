@@ -18,7 +18,8 @@ from typing import TypeVar
 from flow_core.domain.duration import parse_duration
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
-from flow_core.domain.policy import KINDS, parse_policy
+from flow_core.domain.policy import KINDS
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task_parts import (

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from flow_core.domain.backtest import Trial, play
 from flow_core.domain.backtest_report import report
 from flow_core.domain.money import Price
-from flow_core.domain.policy import parse_policy
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.price_walk import CALM, STORMY, walked
 from tests.benchmarks.harness import Effort, Measured, median
 

@@ -14,7 +14,8 @@ from flow_core.domain.auction import Order, clear
 from flow_core.domain.backtest import Played, Replay, Terms, Trial, play
 from flow_core.domain.backtest_report import report, share
 from flow_core.domain.money import Price
-from flow_core.domain.policy import Fixed, parse_policy
+from flow_core.domain.policy import Fixed
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.price_track import PriceTrack, track_of
 from flow_core.domain.price_walk import CALM, STORMY, Walk, walked
 from flow_core.domain.price_window import rolling

@@ -19,8 +19,8 @@ from flow_core.domain.policy import (
     Percentile,
     deadline_of,
     decide,
-    parse_policy,
 )
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.price_track import PriceTrack, track_of
 from flow_core.errors import InvalidRequest
 from tests import strategies

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.placement import Plan, choose
-from flow_core.domain.policy import Outlook, parse_policy
+from flow_core.domain.policy import Outlook
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.policy_plan import under_policy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec

@@ -12,9 +12,10 @@ from flow_adapters.clocks import ManualClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
+from flow_adapters.vault import HeldVault
 from flow_core.domain.backtest import Trial
 from flow_core.domain.money import Price
-from flow_core.domain.policy import parse_policy
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.services.ports import Ports
@@ -54,7 +55,7 @@ def session(clock, service) -> Session:
         Ports(
             provider=provider, journal=journal, clock=clock, code=UnpackedCode(),
             watch=SteppedWatch(clock, lambda: journal.changes()), chance=random.Random(1),
-            node_files=load_node_files(), log_keep=MemoryLogKeep(),
+            node_files=load_node_files(), log_keep=MemoryLogKeep(), vault=HeldVault({}),
         )
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price
-from flow_core.domain.policy import parse_policy
+from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import NoCapacity, Unsupported
