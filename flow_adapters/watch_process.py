@@ -17,6 +17,7 @@ from flow_adapters import places
 from flow_adapters.clocks import SystemClock
 from flow_adapters.files import write_whole
 from flow_adapters.locks import hold
+from flow_adapters.vault import HeldVault, serve, socket_of
 from flow_adapters.watch import LOCK_NAME, TROUBLE_NAME
 from flow_core.errors import FlowError
 from flow_core.services.polling import intervals
@@ -40,6 +41,9 @@ class WatchLoop:
 
         self._state_dir = state_dir
         self._secrets = secrets
+        self._vault = HeldVault({**os.environ, **secrets})
+        self._door = socket_of(state_dir, os.environ)
+        serve(self._vault, self._door)
         self._clock = SystemClock()
         self._journal = open_journal(state_dir)
         self._sessions: dict[str, Session] = {}
@@ -60,6 +64,7 @@ class WatchLoop:
             elif idle_since is None:
                 idle_since = self._clock.now()
             elif self._clock.now() - idle_since >= LINGER:
+                self._door.unlink(missing_ok=True)
                 return
             rest = min([self._tick(name) for name in sorted(names)], default=LINGER.total_seconds())
             self._rest(rest)
@@ -103,6 +108,7 @@ class WatchLoop:
                 provider=name,
                 state_dir=self._state_dir,
                 secrets=self._secrets,
+                vault=self._vault,
                 journal=self._journal,
                 watched=True,
             )

@@ -21,6 +21,7 @@ from flow_adapters.watch import ProcessWatch
 from flow_core.errors import Misconfigured
 from flow_core.ports.journal import Journal
 from flow_core.ports.provider import Provider, ProviderContext
+from flow_core.ports.vault import Vault
 from flow_core.ports.watch import Watch
 from flow_core.services.ports import Defaults, Ports
 from flow_core.services.session import Session
@@ -68,17 +69,19 @@ def connect(
     state_dir: Path | None = None,
     journal: Journal | None = None,
     secrets: Mapping[str, str] | None = None,
+    vault: Vault | None = None,
     watched: bool = False,
 ) -> Session:
     """Return a session with `provider`, or with the configured one.
 
     `options` are settings by name that outrank every file and variable. `watched` says that the caller is the watcher;
-    `secrets` are then what commands handed to it.
+    `secrets` are then what commands handed to it, and `vault` holds those of tasks.
 
     Raises:
         Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
     """
     from flow_adapters.packing import TarCodeStore
+    from flow_adapters.vault import HandedVault
 
     surroundings = dict(os.environ if environ is None else environ)
     surroundings.update(secrets or {})
@@ -102,6 +105,7 @@ def connect(
             chance=random.Random(),
             node_files=load_node_files(),
             log_keep=FolderLogKeep(folder / "logs"),
+            vault=vault or HandedVault(folder, clock=clock, environ=surroundings),
             defaults=_defaults(settings),
             ssh_hosts=hosts_of(folder, surroundings),
         )
@@ -149,6 +153,7 @@ def connect_in_memory(
 ) -> Session:
     """Return a session with a cloud in memory: no process, no disk, no time but the cloud's clock."""
     from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
+    from flow_adapters.vault import HeldVault
 
     journal = SqliteJournal(":memory:")
     watch = SteppedWatch(cloud.clock, lambda: (journal.changes(), cloud.changes()))
@@ -162,6 +167,7 @@ def connect_in_memory(
             chance=random.Random(seed),
             node_files=load_node_files(),
             log_keep=MemoryLogKeep(),
+            vault=HeldVault(os.environ),
             defaults=defaults or Defaults(),
         )
     )

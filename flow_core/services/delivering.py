@@ -12,6 +12,7 @@ from flow_core.domain.lifecycle import Deliver
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
+from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_core.services.placing import note
 from flow_core.services.ports import Ports
@@ -34,9 +35,10 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
         if not mine:
             return False
         setup = setup_of(ports, view)
+        env = _variables(ports, record)
         problems = _bring_code(ports, record, allocation)
         if not problems:
-            problems = _tell(ports, record, allocation, delivery, setup)
+            problems = _tell(ports, record, allocation, delivery, setup, env)
         if problems:
             note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
             return False
@@ -49,6 +51,23 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             f"code and membership {delivery.number} delivered to {len(allocation.nodes)} nodes",
         )
         return True
+
+
+def _variables(ports: Ports, record: TaskRecord) -> Mapping[str, str] | None:
+    """Return the command's variables, secrets too; None where the nodes have them and this machine no longer does.
+
+    Raises:
+        InvalidRequest: a secret is not to be found here, and no node has it.
+    """
+    spec = record.spec
+    held = dict(ports.vault.held(record.token))
+    try:
+        lacking = [secret for secret in spec.secrets if secret.name not in held]
+        return {**spec.env, **ports.vault.find(lacking), **held}
+    except InvalidRequest:
+        if record.membership == 0:
+            raise
+        return None
 
 
 def _bring_code(ports: Ports, record: TaskRecord, allocation: Allocation) -> list[str]:
@@ -70,6 +89,7 @@ def _tell(
     allocation: Allocation,
     delivery: Deliver,
     setup: Mapping[str, object],
+    env: Mapping[str, str] | None,
 ) -> list[str]:
     """Give every node its membership; return what went wrong."""
     message: dict[str, object] = {
@@ -77,7 +97,7 @@ def _tell(
         "retried": delivery.retried,
         "nodes": [{"rank": node.rank, "host": host_of(node)} for node in allocation.nodes],
         "port": allocation.rendezvous_port,
-        "env": dict(record.spec.env),
+        "env": env,
         "code": record.code_digest,
         "setup": setup,
     }

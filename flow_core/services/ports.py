@@ -15,6 +15,7 @@ from flow_core.ports.journal import Journal
 from flow_core.ports.log_keep import LogKeep
 from flow_core.ports.provider import Provider
 from flow_core.ports.ssh import SshHosts
+from flow_core.ports.vault import Vault
 from flow_core.ports.watch import Watch
 
 
@@ -42,6 +43,7 @@ class Ports:
     chance: random.Random
     node_files: NodeFiles
     log_keep: LogKeep
+    vault: Vault
     defaults: Defaults = field(factory=Defaults)
     #: Where this machine's ssh finds nodes by name; None where it isn't to.
     ssh_hosts: SshHosts | None = None

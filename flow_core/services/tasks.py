@@ -98,12 +98,14 @@ class Tasks:
 
         Raises:
             NameTaken: a live task has this name.
+            InvalidRequest: a secret is not where it should be.
             FlowError: whatever `plan` and the provider raise.
         """
         ports = self._ports
         plan = plan or self.plan(spec)
         name = plan.spec.name or readable_name(ports.chance, taken=ports.journal.names())
         spec = evolve(plan.spec, name=name, instance_type=plan.quote.shape)
+        secrets = ports.vault.find(spec.secrets)
         bundle = ports.code.pack(spec.code) if spec.code is not None else None
         record = TaskRecord(
             token=new_token(ports.chance),
@@ -119,6 +121,7 @@ class Tasks:
             code_location=bundle.location if bundle else None,
         )
         ports.watch.ensure()
+        ports.vault.entrust(record.token, secrets)
         ports.journal.add(record)
         note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
         ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above

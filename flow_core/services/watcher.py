@@ -246,6 +246,7 @@ class Watcher:
     def _release(self, record: TaskRecord) -> None:
         final = self._costs.of([record])[record.token]
         self._ports.journal.update(record.token, released=True, spent=final.spent)
+        self._ports.vault.forget(record.token)
 
     def _observe(self, action: Observe, view: TaskView, now: datetime) -> None:
         record = view.record

@@ -14,6 +14,7 @@ from flow_adapters.clocks import ManualClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
+from flow_adapters.vault import HeldVault
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import Transient
@@ -80,6 +81,7 @@ class Ground:
                 chance=random.Random(7),
                 node_files=load_node_files(),
                 log_keep=MemoryLogKeep(),
+                vault=HeldVault({}),
             )
         )
 

@@ -13,6 +13,7 @@ from attrs import evolve
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
+from flow_adapters.vault import HeldVault
 from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Step
 from flow_core.domain.status import TaskState
@@ -68,6 +69,7 @@ def session_over(cloud: PretendCloud, journal: object, market: object | None = N
             chance=random.Random(7),
             node_files=load_node_files(),
             log_keep=MemoryLogKeep(),
+            vault=HeldVault({}),
         )
     )
 

@@ -15,6 +15,7 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, UnpackedCode
 from flow_adapters.node_files import load_node_files
+from flow_adapters.vault import HeldVault
 from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.money import Spend
 from flow_core.domain.record import Outcome
@@ -127,6 +128,7 @@ def reserved(pretend_cloud, sold, folders) -> Session:
         Ports(
             provider=provider, journal=SqliteJournal(":memory:"), clock=SystemClock(), code=UnpackedCode(),
             watch=watch, chance=random.Random(3), node_files=load_node_files(), log_keep=MemoryLogKeep(),
+            vault=HeldVault({}),
         )
     )  # fmt: skip
     watch.session = session

@@ -22,6 +22,7 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, UnpackedCode
 from flow_adapters.ssh import SshShell
+from flow_adapters.vault import HeldVault
 from flow_adapters.wiring import Unwatched
 from flow_cli.app import cli
 from flow_cli.invocation import Invocation
@@ -101,6 +102,7 @@ class Cloud:
                 chance=random.Random(1),
                 node_files=NodeFiles(boot="", helper=""),
                 log_keep=MemoryLogKeep(),
+                vault=HeldVault({}),
                 **ports,
             )
         )
