@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from attrs import fields
+from attrs import astuple, fields
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price, Spend
@@ -40,7 +40,7 @@ def spec_text(spec: TaskSpec) -> str:
     plain = task_to_mapping(spec)
     if spec.instance_type is not None:
         shape = spec.instance_type
-        plain["instance_type"] = [shape.gpu, shape.gpus, shape.memory_gb]
+        plain["instance_type"] = astuple(shape)
     return json.dumps(plain, separators=(",", ":"))
 
 

@@ -116,7 +116,7 @@ def _misfit(spec: TaskSpec, quote: Quote) -> str | None:
     if spec.instance_type is None:
         if quote.shape.gpus == 0:
             return "has no GPU"
-    elif not spec.instance_type.matches(quote.shape):
+    elif not spec.instance_type.matches(quote.shape, type_id=quote.type_id):
         return f"is {quote.shape}, not {spec.instance_type}"
     if spec.region is not None and spec.region != quote.region:
         return f"lies in {quote.region}, not {spec.region}"
@@ -170,7 +170,8 @@ def _no_capacity(
     same = [
         each
         for each in rejected
-        if spec.instance_type is None or spec.instance_type.matches(each.quote.shape)
+        if spec.instance_type is None
+        or spec.instance_type.matches(each.quote.shape, type_id=each.quote.type_id)
     ]
     near = same or [
         each

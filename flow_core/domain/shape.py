@@ -1,7 +1,8 @@
 """Instance shapes: which GPU, how many, with how much memory; read from any usual spelling.
 
 `8xh100`, `h100:8`, `h100-80gb.sxm.8x` and `8 × H100` are one shape. Memory that was not spoken of stays None: on
-the side that asks it means any, and only a family made in one size lets us fill it in for display.
+the side that asks it means any, and only a family made in one size lets us fill it in for display. A provider's own id
+of a type (`it_XqgKWbhZ5gznAYsG`) asks for that type and tells nothing else.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ _COUNT_FORMS = (
 )
 _GLUED = re.compile(r"(?P<name>.+)x(?P<count>[0-9]+)")  # h100x8; but rtx4090 is a name
 _MEMORY = re.compile(r"([0-9]{1,4})(?:g|gb|gib)")
+#: A provider's own id: a prefix and a long word, which no GPU's name is. Source: contract section 1, `it_` and 16 more.
+_TYPE_ID = re.compile(r"[a-z]{1,8}_[A-Za-z0-9]{8,64}")
 _LOOKALIKES = str.maketrans("oil", "011")
 _HINT = "`flow price` lists the shapes on offer"
 _EXAMPLE = "8xh100"
@@ -77,11 +80,15 @@ class InstanceShape:
 
     `gpu` is lower case; "cpu" stands for an instance without one, and has `gpus` 0. `memory_gb` is
     None where it was not said. A provider may offer a family that `parse_shape` doesn't know.
+
+    One that asks for a type by its provider's own id has that as its `type_id`, and nothing else is known of it: `gpu`
+    is empty and `gpus` 0. What a provider offers never has one.
     """
 
     gpu: str
     gpus: int = field(validator=validators.ge(0))
     memory_gb: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
+    type_id: str | None = None
 
     def __str__(self) -> str:
         """Write it so that `parse_shape` reads the same request, e.g. '8xh100' or '8xa100-40gb'.
@@ -89,31 +96,37 @@ class InstanceShape:
         The memory is written when it narrows the family down: never for its only size, always
         for one of several, because '8xa100' asks for either.
         """
-        if self.gpu == CPU:
-            return CPU
+        if self.gpu == CPU or self.type_id is not None:
+            return self.type_id or CPU
         told = self.memory_gb is not None and _sizes(self.gpu) != (self.memory_gb,)
         return f"{self.gpus}x{self.gpu}" + (f"-{self.memory_gb}gb" if told else "")
 
     @property
     def label(self) -> str:
-        """The shape as a table's GPU column shows it: '8×H100·80G', without memory if unknown."""
+        """The shape as a table's GPU column shows it: '8×H100·80G', without memory if unknown; an id as it is."""
         memory = self._certain_memory_gb
         return self.short_label + (f"·{memory}G" if memory is not None else "")
 
     @property
     def short_label(self) -> str:
         """Count and family for a sentence: '8×H100', or 'CPU'."""
+        if self.type_id is not None:
+            return self.type_id
         return f"{self.gpus}×{self.gpu.upper()}" if self.gpu != CPU else "CPU"
 
     @property
     def gpu_label(self) -> str:
         """One of its GPUs with its maker, where known: 'NVIDIA H100-80GB', or 'CPU'."""
+        if self.type_id is not None:
+            return self.type_id
         memory = self._certain_memory_gb
         maker = "NVIDIA " if _sizes(self.gpu) else ""
         return f"{maker}{self.gpu.upper()}" + (f"-{memory}GB" if memory is not None else "")
 
-    def matches(self, offered: InstanceShape) -> bool:
-        """Whether `offered` is what this shape asks for; memory not asked for may be any."""
+    def matches(self, offered: InstanceShape, *, type_id: str | None = None) -> bool:
+        """Whether `offered`, of the type `type_id`, is what this asks for; memory not asked for may be any."""
+        if self.type_id is not None:
+            return self.type_id == type_id
         if (self.gpu, self.gpus) != (offered.gpu, offered.gpus):
             return False
         return self.memory_gb is None or self.memory_gb == offered._certain_memory_gb
@@ -127,7 +140,7 @@ class InstanceShape:
 
 
 def parse_shape(text: str, *, field: str = "instance_type") -> InstanceShape:
-    """Return the shape that `text` names; a family alone means one GPU.
+    """Return the shape that `text` names; a family alone means one GPU, a provider's own id that type.
 
     Raises:
         InvalidRequest: under `field`, what `text` says and the nearest right spelling.
@@ -155,6 +168,8 @@ def _read(text: object) -> InstanceShape | str:
     name, counts = _split_counts(" ".join(text.lower().replace("×", "x").split()))
     family, memories = _split_memory(name)
     if family not in _MEMORY_GB and family != CPU:
+        if _TYPE_ID.fullmatch(text.strip()):
+            return InstanceShape("", 0, type_id=text.strip())
         nearest = _nearest(family, counts, memories)
         advice = f"nearest is {nearest!r}" if nearest else f"write it like {_EXAMPLE!r}"
         return f"{shown} names no GPU we know; {advice}"

@@ -167,6 +167,8 @@ def _make_per_instance(
     if not isinstance(shape, InstanceShape):
         if "instance_type" not in written:
             problems[key] = "needs an instance_type, to know how many GPUs one has"
+    elif shape.type_id is not None:
+        problems[key] = f"{shape} doesn't say how many GPUs it has; use max_price_per_hour"
     elif shape.gpus == 0:
         problems[key] = f"{shape} has no GPU; use max_price_per_hour"
     else:

@@ -115,7 +115,7 @@ def plan_on(ports: Ports, spec: TaskSpec) -> Plan:
                 hint=f"`flow cancel {record.name}` ends it; --after {record.name} waits for it",
             )
     shape, problems = spec.instance_type, {}
-    if shape is not None and not shape.matches(found.shape):
+    if shape is not None and not shape.matches(found.shape, type_id=term.type_id):
         problems["instance_type"] = f"reservation {shown!r} is of {found.shape}, not {shape}"
     if spec.region not in (None, term.region):
         problems["region"] = f"reservation {shown!r} lies in {term.region}, not {spec.region}"

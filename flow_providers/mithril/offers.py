@@ -71,7 +71,10 @@ class Offers:
             each
             for each in kept.value
             if each.instance_type in shapes
-            and (shape is None or shape.matches(shapes[each.instance_type]))
+            and (
+                shape is None
+                or shape.matches(shapes[each.instance_type], type_id=each.instance_type)
+            )
         ]
         if shape is not None and not fitting:
             return self._unlisted(shape, shapes, kept.value)
@@ -146,10 +149,12 @@ class Offers:
     ) -> list[Quote]:
         """Return quotes of types that match but have no market in the list, where their prices are told."""
         regions = sorted({each.region for each in markets})
+        if shape.type_id is not None:
+            shapes = {shape.type_id: self.shape(shape.type_id)}
         asked = [
             (type_id, region)
             for type_id, offered in shapes.items()
-            if shape.matches(offered)
+            if shape.matches(offered, type_id=type_id)
             for region in regions
         ]
         told = self._client.side_by_side(lambda each: self._prices_if_told(*each), asked)

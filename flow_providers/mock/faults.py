@@ -244,7 +244,7 @@ def _matching(world: World, region: str | None, shape: InstanceShape | None) -> 
         market
         for market in world.markets.live()
         if (region is None or market.region == region)
-        and (shape is None or shape.matches(TYPES[market.type_name].shape))
+        and (shape is None or shape.matches(TYPES[market.type_name].shape, type_id=market.type_id))
     ]
     if not found:
         asked = " ".join(str(each) for each in (shape, region and f"in {region}") if each)

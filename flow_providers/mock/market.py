@@ -44,7 +44,7 @@ class PretendMarket:
                     source="the pretend market",
                 )
                 for each in world.markets.live()
-                if shape is None or shape.matches(TYPES[each.type_name].shape)
+                if shape is None or shape.matches(TYPES[each.type_name].shape, type_id=each.type_id)
                 for offered in (TYPES[each.type_name].shape,)
             ]
 

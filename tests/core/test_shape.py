@@ -207,3 +207,24 @@ def test_shape_with_negative_count_can_not_be_made() -> None:
     """The value refuses what no machine has, also when no text was parsed."""
     with pytest.raises(ValueError, match="gpus"):
         InstanceShape("h100", -1)
+
+
+@pytest.mark.parametrize("text", ["it_XqgKWbhZ5gznAYsG", " it_4TugeYWOov5FllEf "])
+def test_provider_s_own_id_asks_for_that_type_and_no_other(text: str) -> None:
+    """An id keeps its letters' case, is written as it was read, and matches the type of that id, whatever its shape."""
+    shape = parse_shape(text)
+
+    assert text.strip() == shape.type_id == str(shape) == shape.label == shape.gpu_label
+    assert shape == parse_shape(str(shape))
+    assert shape.matches(InstanceShape("v6e", 8), type_id=text.strip())
+    assert not shape.matches(InstanceShape("v6e", 8), type_id=text.strip().lower())
+    assert not shape.matches(shape)
+
+
+@pytest.mark.parametrize(
+    "text", ["rtx_4091", "h100_80gb_sxmm", "gpu_", "it_abc", "IT_XqgKWbhZ5gznAYsG"]
+)
+def test_misspelt_gpu_is_no_id(text: str) -> None:
+    """What looks like a GPU's name is told to be none, and not taken for an id of somebody's."""
+    with pytest.raises(InvalidRequest):
+        parse_shape(text)

@@ -60,6 +60,32 @@ def test_quotes_join_types_with_markets(mithril):
     assert (12, 16) == (first.available, first.capacity)
 
 
+@pytest.mark.parametrize("asked", ["8xh100", "h100:8", "h100-80gb.sxm.8x", "H100.80GB.8x"])
+def test_every_spelling_finds_every_id_of_a_type(mithril, asked):
+    """A type is found by count and family in either order and by Mithril's own name, under all the ids it has."""
+    assert {TYPE, "it_XqgKWbhZ5gznAYsG"} == {
+        quote.type_id for quote in mithril.market.quotes(parse_shape(asked))
+    }
+
+
+def test_an_id_finds_that_type_alone(desk, mithril):
+    """A raw id is quoted where it has a market; one that is in no list, where it has a price; others nowhere."""
+
+    def prices(request):
+        kind, region = request.url.params["instance_type"], request.url.params["region"]
+        known = kind == TYPE or (kind == "it_2vblKKB0L8sRG8K7" and region == REGION)
+        return {"spot_price_cents": 900, "minimum_price_cents": 100} if known else Reply({}, 404)
+
+    desk.on("GET /v2/pricing/current", prices)
+
+    def quoted(type_id):
+        return {(each.type_id, each.region) for each in mithril.market.quotes(parse_shape(type_id))}
+
+    assert {(TYPE, REGION)} == quoted(TYPE)
+    assert {("it_2vblKKB0L8sRG8K7", REGION)} == quoted("it_2vblKKB0L8sRG8K7")
+    assert set() == quoted("it_0000000000000000")
+
+
 def test_a_price_is_never_below_the_floor(desk, mithril):
     """Where the last price lies under the floor, the floor is the price."""
     desk.on("GET /v2/pricing/current", {"minimum_price_cents": 5000})

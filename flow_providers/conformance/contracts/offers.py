@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
-from flow_core.domain.shape import parse_shape
+from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.volume import Attachment
 from flow_core.errors import (
     InvalidRequest,
@@ -99,6 +99,20 @@ class OffersContract(Contract):
         for shape in {quote.shape for quote in every}:
             matching = {(q.type_id, q.region) for q in every if shape.matches(q.shape)}
             assert matching == {(q.type_id, q.region) for q in bed.market.quotes(shape)}
+
+    @states(
+        "market.quotes",
+        "Return what is on offer now, in no order, one quote a type and region, those that match `shape` if given.",
+    )
+    def test_quotes_can_be_asked_for_one_type_by_its_id(self, bed: Bed) -> None:
+        """A shape that names one of the provider's own types gives that type's quotes, in every region that has it."""
+        every = bed.market.quotes()
+
+        for type_id in {quote.type_id for quote in every}:
+            named = InstanceShape("", 0, type_id=type_id)
+            matching = {(q.type_id, q.region) for q in every if q.type_id == type_id}
+            assert matching == {(q.type_id, q.region) for q in bed.market.quotes(named)}
+            assert not any(q.shape.type_id for q in bed.market.quotes(named))
 
     @states("market.quotes", "Empty when nothing matches.")
     def test_a_shape_that_nobody_sells_has_no_quotes(self, bed: Bed) -> None:

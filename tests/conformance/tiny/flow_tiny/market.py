@@ -23,7 +23,7 @@ class TinyMarket:
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
         """See `Market.quotes`."""
-        if shape is not None and not shape.matches(SHAPE):
+        if shape is not None and not shape.matches(SHAPE, type_id=TYPE):
             return []
         return [
             Quote(
