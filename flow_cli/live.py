@@ -20,7 +20,7 @@ from attrs import define, field
 from flow_cli.invocation import Invocation
 from flow_cli.show.layout import drawn
 from flow_cli.show.live import Frame, live_screen
-from flow_cli.show.text import clean, clock_time
+from flow_cli.show.text import clean, clock_time, dollars
 from flow_cli.streams import can_show
 from flow_core.domain.overview import Overview, changes
 from flow_core.errors import FlowError, NotFound
@@ -87,10 +87,16 @@ def _say_changes(
             found = changes(seen, now)
             if invocation.json and (found or seen is None):
                 rows = [
-                    task_json(row.view, waits_for=row.waits_for) | {"cost": row.spent.micros / 1e6}
+                    task_json(row.view, waits_for=row.waits_for)
+                    | {"cost": dollars(row.spent), "cost_is_estimate": row.is_estimate}
                     for row in now.rows
                 ]
-                invocation.out.document("task-list", {"tasks": rows})
+                about = {
+                    "watcher_running": now.watcher_runs,
+                    "provider": session.provider.name,
+                    "simulated": session.provider.limits.simulated,
+                }
+                invocation.out.document("task-list", {"tasks": rows, **about})
             elif not invocation.json:
                 for name, text in found:
                     invocation.out.line(clean(f"{clock_time(now.at)}  {name}  {text}"))

@@ -1,10 +1,12 @@
 """How bid policies are written, on the command line, in task files and from Python.
 
-12.29                the limit itself, in dollars per instance-hour
-2x                   twice the current price
-p90, p90/24h         a cent above what the price stayed at or under for 90 % of the last 7 days, or 24 hours
-budget:40@09:00      what $40 allow for all instances until 09:00; the task never costs more than that
-budget:40@8h         the same, until 8 hours from now; a date and time, such as 2026-03-02T09:00Z, does too
+The grammar, by example:
+
+    12.29                the limit itself, in dollars per instance-hour
+    2x                   twice the current price
+    p90, p90/24h         a cent above what the price stayed at or under for 90 % of the last 7 days, or 24 hours
+    budget:40@09:00      what $40 allow for all instances until 09:00; the task never costs more than that
+    budget:40@8h         the same, until 8 hours from now; a date and time, such as 2026-03-02T09:00Z, does too
 """
 
 from __future__ import annotations

@@ -213,7 +213,10 @@ def test_as_json_each_change_is_a_list(flow, pretend_cloud):
     flow("submit", "train", "-i", "8xh100", "--name", "train", "--no-code", "--detach")
     told = flow("status", "--watch", "--json").documents
 
-    assert {"task-list"} == {each["kind"] for each in told}
+    assert {("task-list", "mock", True)} == {
+        (each["kind"], each["provider"], each["watcher_running"]) for each in told
+    }
+    assert 0 < told[-1]["tasks"][0]["cost"] <= 24
     assert ["bidding", "completed"] == [told[0]["tasks"][0]["state"], told[-1]["tasks"][0]["state"]]
 
 
