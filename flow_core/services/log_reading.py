@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator
 
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogChunk
-from flow_core.errors import NotFound
+from flow_core.errors import NodeUnreachable, NotFound, Transient
 from flow_core.services.looking import logs_of
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -24,12 +24,7 @@ def read(
     Raises:
         NotFound: the task has no such node, or its log is no longer kept.
     """
-    if not 0 <= rank < record.spec.num_instances:
-        last = record.spec.num_instances - 1
-        raise NotFound(
-            f"{record.name!r} has no node {rank}",
-            hint=f"its nodes are 0 to {last}" if last else "its one node is 0",
-        )
+    _must_have(record, rank)
     if record.bid_id is None:
         return LogChunk(rank=rank, offset=offset, next_offset=offset, is_last=record.has_ended)
     return logs_of(ports).read(record.bid_id, rank, offset=offset, limit=limit)
@@ -45,6 +40,8 @@ def stream(
 ) -> Iterator[LogChunk]:
     """Yield non-empty chunks of the logs of `ranks` (all without), in turn; see `Tasks.logs`."""
     wanted = sorted(set(ranks)) if ranks is not None else range(record.spec.num_instances)
+    for rank in wanted:
+        _must_have(record, rank)
     offsets = {
         rank: 0 if tail is None else _tail_offset(ports, record, rank, tail) for rank in wanted
     }
@@ -55,14 +52,19 @@ def stream(
         is_over = record.has_ended and (record.released or record.spec.keep)
         moved = False
         for rank in list(offsets):
-            for chunk in _rest(ports, record, rank, offsets[rank]):
-                if chunk.pieces:
-                    moved = True
-                    yield chunk
-                offsets[rank] = chunk.next_offset
-                if chunk.is_last:
-                    del offsets[rank]
-                    break
+            try:
+                for chunk in _rest(ports, record, rank, offsets[rank]):
+                    if chunk.pieces:
+                        moved = True
+                        yield chunk
+                    offsets[rank] = chunk.next_offset
+                    if chunk.is_last:
+                        del offsets[rank]
+                        break
+            except (NodeUnreachable, NotFound, Transient):
+                if not follow or is_over:
+                    raise
+                # It is away, as a preempted node is; it may be back at the next look.
         if not follow or is_over:
             return
         if moved:
@@ -70,6 +72,15 @@ def stream(
         if offsets:
             ports.watch.ensure()
             ports.clock.sleep(next(waits))
+
+
+def _must_have(record: TaskRecord, rank: int) -> None:
+    if not 0 <= rank < record.spec.num_instances:
+        last = record.spec.num_instances - 1
+        raise NotFound(
+            f"{record.name!r} has no node {rank}",
+            hint=f"its nodes are 0 to {last}" if last else "its one node is 0",
+        )
 
 
 def _rest(ports: Ports, record: TaskRecord, rank: int, offset: int) -> Iterator[LogChunk]:

@@ -1,4 +1,4 @@
-"""Looking at many tasks at once: three sweeps of the provider, however many tasks there are."""
+"""Looking at many tasks at once, in three sweeps of the provider however many there are, and a last look at one."""
 
 from __future__ import annotations
 
@@ -37,6 +37,19 @@ def look(ports: Ports, records: Sequence[TaskRecord]) -> list[TaskView]:
 def logs_of(ports: Ports) -> Logs:
     """Return the provider's logs role, or one that asks the nodes themselves."""
     return ports.provider.logs or NodeLogs(ports.provider, ports.log_keep)
+
+
+def give_back(ports: Ports, record: TaskRecord) -> bool:
+    """Keep what is left of the logs and withdraw the record's bid; False while another process is doing so."""
+    if record.bid_id is None:
+        return False
+    with ports.journal.claim(record.token, "give back") as mine:
+        if mine:
+            if ports.provider.logs is None:
+                ranks = range(record.spec.num_instances)
+                NodeLogs(ports.provider, ports.log_keep).keep_rest(record.bid_id, ranks)
+            ports.provider.market.withdraw(record.bid_id)
+        return mine
 
 
 def _reports(

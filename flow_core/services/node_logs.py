@@ -1,7 +1,7 @@
 """The logs role played over the shell, for providers that keep no logs themselves.
 
-The node helper is asked while the node is there. Before the watcher gives the nodes back it reads what is left and
-keeps it on this machine (`keep_rest`), so that a log's end is never lost with its node.
+The node helper is asked while the node is there. Before nodes are given back, what is left is read and kept on this
+machine (`give_back`), so that a log's end is never lost with its node.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from contextlib import closing, suppress
 
-from flow_core.domain.allocation import Node
+from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.node_files import parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport, Stream
 from flow_core.domain.script import NODE_HELPER
@@ -20,6 +20,8 @@ from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
 #: Real seconds a node may take to answer one question of the helper's.
 ANSWER_S = 30.0
+#: How much of a log is asked for at once, in bytes.
+_AT_ONCE = 1 << 20
 
 
 class NodeLogs:
@@ -48,15 +50,14 @@ class NodeLogs:
             for bid_id, each in found.items()
         }
 
-    def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+    def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = _AT_ONCE) -> LogChunk:
         """See `Logs.read`."""
         kept = self._keep.read(bid_id, rank, offset=offset, limit=limit)
         if kept is not None:
             return kept
-        allocation = self._provider.fleet.allocations([bid_id])[bid_id]
-        node = next((each for each in allocation.nodes if each.rank == rank), None)
+        node = self._node(bid_id, rank)
         if node is None or not node.is_reachable:
-            raise NotFound(f"node {rank} is gone, and no more of its log was kept than was read")
+            return self._away(bid_id, rank, node, offset=offset, limit=limit)
         answers = self._answers([Call(node=node, line=f"{NODE_HELPER} log {offset} {limit}")])
         if node not in answers:
             raise NodeUnreachable(f"node {rank} did not give its log")
@@ -65,23 +66,66 @@ class NodeLogs:
     def keep_rest(self, bid_id: str, ranks: Collection[int]) -> None:
         """Keep what is still to be read of the logs of `ranks`, as their end: their nodes go next.
 
+        All nodes are asked at once, so that many that don't answer take no longer than one.
+
         Raises:
             NoRoom: this machine's disk is full.
         """
-        for rank in ranks:
-            with suppress(NotFound, NodeUnreachable):
-                self._keep_rest(bid_id, rank)
+        open_ones = [rank for rank in ranks if self._kept(bid_id, rank) is None]
+        nodes: dict[int, Node] = {}
+        with suppress(NotFound):
+            found = self._provider.fleet.allocations([bid_id])[bid_id].nodes if open_ones else ()
+            nodes = {each.rank: each for each in found if each.is_reachable}
+        asked = {rank: nodes[rank] for rank in open_ones if rank in nodes}
+        while asked:
+            starts = {rank: self._keep.size(bid_id, rank) for rank in asked}
+            lines = {
+                rank: f"{NODE_HELPER} log {start} {_AT_ONCE}" for rank, start in starts.items()
+            }
+            answers = self._answers(
+                [Call(node=node, line=lines[rank]) for rank, node in asked.items()]
+            )
+            for rank, node in list(asked.items()):
+                chunk = None
+                if node in answers:
+                    chunk = parse_log_answer(answers[node], rank=rank, offset=starts[rank])
+                    self._keep.keep(bid_id, chunk)
+                if chunk is None or chunk.is_last or chunk.next_offset == starts[rank]:
+                    del asked[rank]
+        for rank in open_ones:
             end = self._keep.size(bid_id, rank)
             last = LogChunk(rank=rank, offset=end, next_offset=end, is_last=True)
             self._keep.keep(bid_id, last)
 
-    def _keep_rest(self, bid_id: str, rank: int) -> None:
-        while True:
-            offset = self._keep.size(bid_id, rank)
-            chunk = self.read(bid_id, rank, offset=offset)
-            self._keep.keep(bid_id, chunk)
-            if chunk.is_last or chunk.next_offset == offset:
-                return
+    def _kept(self, bid_id: str, rank: int) -> LogChunk | None:
+        """Return the end of a log that is kept to its end; None of any other."""
+        return self._keep.read(bid_id, rank, offset=self._keep.size(bid_id, rank), limit=1)
+
+    def _node(self, bid_id: str, rank: int) -> Node | None:
+        nodes = self._provider.fleet.allocations([bid_id])[bid_id].nodes
+        return next((each for each in nodes if each.rank == rank), None)
+
+    def _away(
+        self, bid_id: str, rank: int, node: Node | None, *, offset: int, limit: int
+    ) -> LogChunk:
+        """Return what can be said of the log of a node that isn't up.
+
+        Raises:
+            NodeUnreachable: its log is on its disk, and it can come back.
+            NotFound: neither.
+        """
+        # It may have been kept, and its node given back, since the keep was asked first.
+        kept = self._keep.read(bid_id, rank, offset=offset, limit=limit)
+        if kept is not None:
+            return kept
+        if not self._provider.market.bid(bid_id).is_live:
+            raise NotFound(f"node {rank} is gone, and no more of its log was kept than was read")
+        if node is None or node.state is NodeState.STARTING:
+            return LogChunk(rank=rank, offset=offset, next_offset=offset)
+        raise NodeUnreachable(
+            f"node {rank} is {node.state.value}, and its log with it",
+            hint="it can be read again when the node is back",
+        )
 
     def _answers(self, calls: list[Call]) -> dict[Node, bytes]:
         said: dict[Node, bytearray] = {}

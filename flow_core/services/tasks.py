@@ -19,7 +19,7 @@ from flow_core.domain.task_parts import Mount, Recover, Source
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
-from flow_core.services.looking import look
+from flow_core.services.looking import give_back, look
 from flow_core.services.placing import attachments_of, note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -247,8 +247,7 @@ class Tasks:
             return record
         ports.watch.ensure()
         record = ports.journal.update(record.token, cancel_asked=True)
-        if record.bid_id is not None:
-            ports.provider.market.withdraw(record.bid_id)
+        give_back(ports, record)
         if not record.has_ended and record.step is not Step.INTENDED:
             now = ports.provider.clock.now()
             record = ports.journal.update(

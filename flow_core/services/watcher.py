@@ -34,8 +34,7 @@ from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import FlowError, NotFound
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.delivering import deliver
-from flow_core.services.looking import look
-from flow_core.services.node_logs import NodeLogs
+from flow_core.services.looking import give_back, look
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
@@ -212,10 +211,8 @@ class Watcher:
             )
             note(self._ports, record.token, f"the task {action.outcome.value}", action.reason)
         elif isinstance(action, Withdraw) and record.bid_id is not None:
-            if self._ports.provider.logs is None:
-                ranks = range(record.spec.num_instances)
-                NodeLogs(self._ports.provider, self._ports.log_keep).keep_rest(record.bid_id, ranks)
-            self._ports.provider.market.withdraw(record.bid_id)
+            if not give_back(self._ports, record):
+                return
             note(self._ports, record.token, "the bid was withdrawn", action.reason)
             moves = bool(record.next_region) and not record.cancel_asked
             if not moves and not self._ports.provider.market.bid(record.bid_id).is_live:

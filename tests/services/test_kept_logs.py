@@ -18,7 +18,10 @@ from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.memory import MemoryLogKeep
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.run import LogChunk, LogPiece, Stream
+from flow_core.errors import NodeUnreachable
 from flow_core.ports.log_keep import LogKeep
+from flow_core.ports.shell import NodeLost
+from flow_core.services.node_logs import NodeLogs
 from flow_providers.mock import PretendCloud
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=timezone.utc)
@@ -99,6 +102,14 @@ def test_only_named_bids_stay(kind: str):
         assert (0, 1) == (keep.size("bid_1", 0), keep.size("bid_2", 0))
 
 
+def keeping_nothing(takes: str) -> PretendCloud:
+    """Return a cloud without a logs role, whose command prints two lines and takes so long."""
+    cloud = PretendCloud()
+    cloud.on("talk", takes=takes, prints=["first", "last"], checkpoints=True)
+    cloud.provider = evolve(cloud.provider, logs=None)
+    return cloud
+
+
 def test_a_log_outlives_its_node_where_the_provider_keeps_none():
     """A task's whole log can be read after its end, though its provider has no logs role."""
     cloud = PretendCloud()
@@ -111,3 +122,68 @@ def test_a_log_outlives_its_node_where_the_provider_keeps_none():
     said = [line for line in task.logs() if not line.startswith(("[0] flow:", "[1] flow:"))]
     assert ["[0] first", "[0] last", "[1] first", "[1] last"] == sorted(said)
     assert ["last"] == list(task.logs(tail=1, node=1))
+
+
+def test_a_log_outlives_a_cancelled_task():
+    """What a cancelled task wrote until then is read after its nodes are gone."""
+    cloud = keeping_nothing("3h")
+    task = flow.run("talk", session=connect_in_memory(cloud))
+    cloud.clock.advance(hours=2)
+
+    task.cancel()
+    task.wait()
+
+    assert ["first"] == [line for line in task.logs() if not line.startswith("flow:")]
+
+
+def test_a_log_is_empty_before_there_are_nodes():
+    """A task that waits for the market has written nothing yet, and that is no mistake."""
+    cloud = keeping_nothing("3h")
+    task = flow.run("talk", session=connect_in_memory(cloud))
+
+    assert [] == list(task.logs())
+
+
+def test_a_log_away_with_its_node_is_read_when_it_is_back():
+    """While the market has the node its log can't be read, and says so; following waits for the node and the rest."""
+    cloud = keeping_nothing("3h")
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", name="talk", session=session)
+    cloud.clock.advance(minutes=10)
+    cloud.outbid("talk", lasts="30m")
+    cloud.clock.advance(minutes=10)
+
+    with pytest.raises(NodeUnreachable, match="node 0 is stopped"):
+        list(task.logs())
+    followed = [line for line in task.logs(follow=True) if not line.startswith("flow:")]
+
+    assert "last" == followed[-1]
+    assert 1 == session.tasks.record("talk").preemptions
+
+
+def test_nodes_that_never_answer_are_asked_together():
+    """The last look at the logs of ten nodes that don't answer is one fan-out, not ten in a row."""
+    cloud = keeping_nothing("3h")
+    asked: list[int] = []
+    shell = cloud.provider.shell
+
+    class Silent:
+        """A shell that reaches nobody."""
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(shell, name)
+
+        def run_many(self, calls, *, timeout_s=None):
+            asked.append(len(calls))
+            yield from [NodeLost(node=call.node, reason="silence") for call in calls]
+
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", num_instances=10, session=session)
+    cloud.clock.advance(minutes=10)
+    provider = evolve(cloud.provider, shell=Silent())
+    bid_id = session.tasks.record(task.name).bid_id
+    assert bid_id is not None
+
+    NodeLogs(provider, MemoryLogKeep()).keep_rest(bid_id, range(10))
+
+    assert [10] == asked
