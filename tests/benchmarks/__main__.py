@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_simulator import simulator
-from tests.benchmarks.bench_ssh import no_op
 from tests.benchmarks.bench_slurm import bench_slurm
+from tests.benchmarks.bench_ssh import no_op
 from tests.benchmarks.commands import status, submit
 from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
 from tests.benchmarks.installed import installed
