@@ -97,7 +97,7 @@ def task_of_script(
     Raises:
         InvalidRequest: sbatch refuses it, or Flow does, or `strict` does.
     """
-    from random import SystemRandom
+    from secrets import randbelow, token_hex
 
     found = conversion(
         words[0],
@@ -106,7 +106,8 @@ def task_of_script(
         sbatch=sbatch,
         shape=given.get("instance_type") or given.get("gpu"),
         count=given.get("num_instances"),
-        number=SystemRandom().randrange(10**6, 10**8),
+        number=10**6 + randbelow(10**8),
+        key=token_hex(16),
     )
     problems = [*found.refusals, *(found.remarks if strict else ())]
     if problems or found.task is None:
@@ -133,6 +134,7 @@ def conversion(
     shape: object = None,
     count: object = None,
     number: int = 1,
+    key: str = "",
 ) -> Conversion:
     """Read a script's file and return what Flow makes of it.
 
@@ -159,6 +161,7 @@ def conversion(
         wrapper=_wrapper(),
         arguments=arguments,
         number=number,
+        key=key,
         shape=READERS["instance_type"](shape, "instance_type") if shape else None,  # type: ignore[arg-type]
     )
 

@@ -108,7 +108,7 @@ def test_yaml_is_a_tasks_file(script: Path, tmp_path: Path):
     path.write_text(done.stdout, "utf-8")
     spec = read_task_file(path)
 
-    assert ("mine", 2, RunOn.FIRST_NODE) == (spec.name, spec.num_instances, spec.run_on)
+    assert ("mine", 2, RunOn.EVERY_NODE) == (spec.name, spec.num_instances, spec.run_on)
     assert "8xh100" == yaml.safe_load(done.stdout)["instance_type"]
     assert GOOD in str(spec.command)
 

@@ -1,7 +1,8 @@
 """A batch script as a task of Flow's: what runs, on what, and what became of each directive.
 
-The script runs on the first node, as Slurm's batch step does, from a here-document that carries it as it is. Around
-it stands `flow_core/node/slurm/batch.sh`, which gives it the variables that only a node can know.
+The script runs on the first node, as Slurm's batch step does, from a here-document that carries it as it is; the
+other nodes wait for what srun starts on them. Around it stands `flow_core/node/slurm/batch.sh`, which gives it the
+variables that only a node can know.
 """
 
 from __future__ import annotations
@@ -60,11 +61,13 @@ def convert(
     wrapper: str,
     arguments: Sequence[str] = (),
     number: int = 1,
+    key: str = "",
     shape: InstanceShape | None = None,
 ) -> Conversion:
     """Return the task for the script `text`, which was read as `reading`.
 
-    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID. `shape` is
+    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID, `key`
+    what its nodes know each other by when srun runs something on them. `shape` is
     the user's own word on instances.
     """
     batch = reading.batch
@@ -91,11 +94,12 @@ def convert(
             "name": name,
             "num_instances": found.count,
             "instance_type": shape_to_text(found.shape) if found.shape is not None else None,
-            "run_on": "first-node",
+            # The others serve the script's steps; where nothing can, they end at once.
+            "run_on": "every-node" if found.count > 1 else "first-node",
             "max_run_time": format_duration(batch.time_limit + BOOT) if batch.time_limit else None,
             "working_dir": batch.working_dir or batch.container.get("container-workdir"),
             "image": _image(batch.container.get("container-image")),
-            "env": variables(reading, batch, count=found.count, number=number),
+            "env": variables(reading, batch, count=found.count, number=number, key=key),
         }
         task = {name: value for name, value in task.items() if value is not None}
     return Conversion(

@@ -28,7 +28,9 @@ _VERBATIM = {
 _COUNT_TASKS = ("ntasks", "ntasks-per-node", "ntasks-per-gpu")
 
 
-def variables(reading: Reading, batch: Batch, *, count: int, number: int) -> dict[str, str]:
+def variables(
+    reading: Reading, batch: Batch, *, count: int, number: int, key: str = ""
+) -> dict[str, str]:
     """Return SLURM_* for a script on `count` nodes, whose number is to be `number`, and our own for its start."""
     found = {
         "SLURM_JOB_ID": str(number),
@@ -37,6 +39,8 @@ def variables(reading: Reading, batch: Batch, *, count: int, number: int) -> dic
         "SLURM_JOB_PARTITION": "flow",
         "SLURM_TASKS_PER_NODE": tasks_per_node(batch, count),
     }
+    if key:
+        found["FLOW_SLURM_KEY"] = key
     for option, name in _VERBATIM.items():
         told = reading.last(option)
         if told is not None and told.value:

@@ -12,6 +12,8 @@ if [ "${FLOW_RESTART_COUNT:-0}" -gt 0 ]; then
   fi
   export SLURM_RESTART_COUNT="$FLOW_RESTART_COUNT"
 fi
+: "${FLOW_SLURM_PORT:=${MASTER_PORT:-29400}}"
+export FLOW_SLURM_PORT
 # Slurm has no idea of torch; a script that starts one process must not look like one of many.
 for each in RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE NNODES NODE_RANK MASTER_ADDR MASTER_PORT; do
   unset "$each" "PET_$each"
@@ -42,6 +44,30 @@ export SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_GTIDS=0 SLURM_TASK_PI
 export SLURM_SUBMIT_DIR="$PWD" SLURM_TMPDIR="$home/tmp"
 if [ -n "$gpus" ]; then
   export SLURM_JOB_GPUS="$gpus" SLURM_GPUS_ON_NODE="$FLOW_GPUS"
+fi
+# The commands that scripts call, where the kit that has them was delivered.
+kit=${FLOW_HOME:-/nowhere}/kit.zip
+run=
+if [ "$count" -eq 1 ] && [ -z "${FLOW_SLURM_KEY:-}" ]; then
+  FLOW_SLURM_KEY=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  export FLOW_SLURM_KEY
+fi
+if [ -f "$kit" ] && [ -n "${FLOW_SLURM_KEY:-}" ] && py=$(command -v python3); then
+  export FLOW_SLURM_BIN="$home/bin"
+  mkdir -p "$FLOW_SLURM_BIN"
+  main="import sys; sys.path.insert(0, '$kit'); from flow_core.node.slurm.commands import main; main()"
+  for name in batch agent srun scontrol sbatch squeue scancel sacct sinfo module ml; do
+    printf '#!/bin/sh\nexec "%s" -c "%s" %s "$@"\n' "$py" "$main" "$name" >"$FLOW_SLURM_BIN/$name"
+    chmod 700 "$FLOW_SLURM_BIN/$name"
+  done
+  if [ "${FLOW_NODE_RANK:-0}" -gt 0 ]; then
+    exec "$FLOW_SLURM_BIN/agent" "$FLOW_NODE_RANK"
+  fi
+  mv "$FLOW_SLURM_BIN/batch" "$home/batch"
+  run=$home/batch
+  export PATH="$FLOW_SLURM_BIN:$PATH"
+elif [ "${FLOW_NODE_RANK:-0}" -gt 0 ]; then
+  exit 0
 fi
 if [ -n "${FLOW_SLURM_TIME_S:-}" ]; then
   # It must not hold the log's pipes open, so what it has to say goes through the script's own.
@@ -76,4 +102,4 @@ cat >"$home/slurm_script" <<'@END@'
 @END@
 chmod 700 "$home/slurm_script"
 @ARGUMENTS@
-exec "$home/slurm_script" "$@" <"${FLOW_SLURM_INPUT:-/dev/null}"
+exec ${run:+"$run"} "$home/slurm_script" "$@" <"${FLOW_SLURM_INPUT:-/dev/null}"
