@@ -147,8 +147,10 @@ def open_provider(
 
 def _shell(state: Path, private: str | None) -> SshShell:
     from flow_adapters.ssh import SshShell
+    from flow_adapters.ssh.asking import ask_at_terminal
 
-    return SshShell(state_dir=state, keys=[Path(private).expanduser()] if private else ())
+    keys = [Path(private).expanduser()] if private else ()
+    return SshShell(state_dir=state, keys=keys, ask_passphrase=ask_at_terminal)
 
 
 def _key(context: ProviderContext, origin: str) -> str | None:

@@ -22,6 +22,7 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, UnpackedCode
 from flow_adapters.ssh import SshShell
+from flow_adapters.ssh.asking import ask_at_terminal
 from flow_adapters.vault import HeldVault
 from flow_adapters.wiring import Unwatched
 from flow_cli.app import cli
@@ -76,6 +77,7 @@ class Cloud:
             home=folder,
             sudo=(),
             ssh=self.ssh,
+            ask_passphrase=ask_at_terminal,
             connect_timeout_s=self.connect_timeout_s,
         )
 
@@ -172,7 +174,14 @@ def flow(cloud: Cloud, *words: str, **streams: object) -> subprocess.Popen[bytes
     return subprocess.Popen(
         [sys.executable, "-m", "tests.ssh.cloud", str(file), *words],
         env=environ,
-        **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+        **{
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            # Whoever runs the tests is not to be asked for anything.
+            "start_new_session": True,
+            **streams,
+        },
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 
 import pytest
 
@@ -199,3 +200,21 @@ def test_a_node_is_lost_after_its_time(cloud):
     code, _, err = told(cloud, "ssh", "train", "--timeout", "1", "--", "sleep 86400")
 
     assert (125, [["lost", "0-3"]]) == (code, table(err))
+
+
+@pytest.mark.slow
+def test_much_input_for_many_is_not_held_in_memory(cloud, tmp_path):
+    """Half a gigabyte through a pipe to three nodes arrives whole, and Flow never holds a third of it."""
+    size = 512 << 20
+    with subprocess.Popen(["head", "-c", str(size), "/dev/zero"], stdout=subprocess.PIPE) as given:
+        process = flow(
+            cloud, "ssh", "train", "--node", "0-2", "--stdin", "--", "wc -c", stdin=given.stdout
+        )
+        out = process.stdout.read().decode()
+        process.stdout.close()
+        process.stderr.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+
+    assert [f"[{rank}] {size}" for rank in range(3)] == sorted(out.splitlines())
+    assert usage.ru_maxrss << 10 < size / 3

@@ -9,6 +9,7 @@ import pytest
 from flow_adapters.ssh.trust import alias
 from tests.ssh.cloud import Cloud, flow, told
 from tests.ssh.conftest import Answer, a_node
+from tests.ssh.sshd import new_key
 from tests.ssh.test_terminal import Terminal
 
 
@@ -112,6 +113,38 @@ def test_a_changed_key_is_asked_about(changed, words):
         terminal.until(b"ran")
     assert 0 == terminal.process.returncode
     assert "ran\n" == told(changed, "ssh", "train", *words[-2:])[1]
+
+
+@pytest.fixture
+def locked(sshd, tmp_path) -> Cloud:
+    """Two nodes that take a key with a passphrase, which no agent holds."""
+    key = new_key(tmp_path / "locked", passphrase="right one")
+    with sshd.authorized_keys.open("a") as file:
+        file.write((tmp_path / "locked.pub").read_text())
+    return Cloud(folder=str(tmp_path), key=str(key), ports=[sshd.port] * 2)
+
+
+@pytest.mark.slow
+def test_a_passphrase_is_asked_for_at_the_terminal(locked):
+    """A key's passphrase is asked for at the terminal, once for all nodes, not shown, and again when it was wrong."""
+    with at_terminal(locked, "ssh", "train", "--", "echo r'a'n") as terminal:
+        terminal.until(b"locked: ")
+        terminal.say(b"wrong one\r")
+        terminal.until(b"locked: ")
+        terminal.say(b"right one\r")
+        terminal.until(b" ran")
+        terminal.until(b" ran")
+        shown = terminal.seen
+    assert 0 == terminal.process.returncode
+    assert b"one" not in shown
+
+
+def test_nobody_is_asked_without_a_terminal(locked):
+    """Without a terminal a key with a passphrase is a reason, with what to do."""
+    code, _, err = told(locked, "ssh", "train", "--", "true")
+
+    assert 125 == code
+    assert "needs its passphrase; `ssh-add`" in err
 
 
 def test_a_new_id_at_an_old_address(changed, own_sshd):
