@@ -74,6 +74,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.project:project",
             "List projects, or choose the one that tasks belong to.",
         ),
+        "cost": (
+            "flow_cli.commands.cost:cost",
+            "Add up what was spent, by task and owner.",
+        ),
         "quota": (
             "flow_cli.commands.quota:quota",
             "List how much of what the project may hold.",

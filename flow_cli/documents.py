@@ -24,6 +24,7 @@ DOCUMENTS: dict[str, str] = {
     "doctor": "What `flow doctor` checked, what it found, and what to do.",
     "stray-list": "Live bids that this machine's journal doesn't know, or those adopted or withdrawn.",
     "project-list": "Projects, or the one that was chosen.",
+    "cost": "What was spent since a moment: by task, by owner, and the prices behind it.",
     "quota-list": "What the project may hold, and how much it does.",
     "ssh-key": "One SSH key, just added; never its private half.",
     "ssh-key-list": "SSH keys that the provider knows, or those that were deleted.",

@@ -6,12 +6,14 @@ Only what the command itself wrote is raw. The node script's own words are talk,
 from __future__ import annotations
 
 import base64
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from flow_cli.show.text import stamp
 from flow_cli.streams import Out, Talk
 from flow_core.domain.run import LogPiece, Stream
+from flow_core.errors import InvalidRequest
 
 #: Colours that tell ranks apart on a terminal.
 _COLOURS = (36, 33, 35, 32, 34, 31)
@@ -108,6 +110,54 @@ class JsonSink:
 
     def end(self) -> None:
         """See `Sink.end`."""
+
+
+class Sieve:
+    """Lets through to `inner` only whole lines of the command's that `pattern` is found in, and no notes."""
+
+    def __init__(self, inner: Sink, pattern: re.Pattern[bytes]) -> None:
+        self._inner = inner
+        self._pattern = pattern
+        self._held: dict[tuple[int, Stream], LogPiece] = {}
+
+    def take(self, rank: int, piece: LogPiece) -> None:
+        """See `Sink.take`."""
+        if piece.stream is Stream.NOTE:
+            return
+        key = (rank, piece.stream)
+        before = self._held.pop(key, None)
+        data = (before.data if before is not None else b"") + piece.data
+        *lines, rest = data.split(b"\n")
+        if rest:
+            self._held[key] = LogPiece(piece.stream, piece.at, rest)
+        self._pass_on(rank, piece, [line + b"\n" for line in lines])
+
+    def end(self) -> None:
+        """See `Sink.end`."""
+        for (rank, _), piece in sorted(self._held.items()):
+            self._pass_on(rank, piece, [piece.data])
+        self._held.clear()
+        self._inner.end()
+
+    def _pass_on(self, rank: int, piece: LogPiece, lines: Sequence[bytes]) -> None:
+        found = b"".join(line for line in lines if self._pattern.search(line))
+        if found:
+            self._inner.take(rank, LogPiece(piece.stream, piece.at, found))
+
+
+def pattern_of(text: str) -> re.Pattern[bytes]:
+    """Return the regular expression that `--grep` was given.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    try:
+        return re.compile(text.encode())
+    except re.error as error:
+        raise InvalidRequest(
+            {"--grep": f"{text!r} is no regular expression: {error}"},
+            hint="a backslash before a special character takes it as it is",
+        ) from error
 
 
 def sink_for(

@@ -7,8 +7,9 @@ import click
 from flow_cli.command import FlowCommand
 from flow_cli.completing import task_names
 from flow_cli.invocation import Invocation, pass_invocation
-from flow_cli.log_lines import only, sink_for
+from flow_cli.log_lines import Sieve, only, pattern_of, sink_for
 from flow_cli.ranks import node_option
+from flow_core.domain.moment import parse_since
 from flow_core.domain.run import Stream
 
 
@@ -28,6 +29,12 @@ from flow_core.domain.run import Stream
     help="Begin with the last N lines of each node.",
 )
 @click.option(
+    "--since",
+    metavar="WHEN",
+    help="Only what was written since: a time such as 2026-11-25T09:00Z, or how long ago, such as 10m.",
+)
+@click.option("--grep", metavar="REGEX", help="Only lines that this is found in.")
+@click.option(
     "--stdout", "streams", flag_value="out", help="Only what the command wrote to stdout."
 )
 @click.option("--stderr", "streams", flag_value="err", help="Only what it wrote to stderr.")
@@ -38,6 +45,8 @@ def logs(
     follow: bool,
     ranks: tuple[int, ...] | None,
     tail: int | None,
+    since: str | None,
+    grep: str | None,
     streams: str | None,
 ) -> int:
     """Print TASK's log to stdout, byte for byte as its command wrote it.
@@ -48,6 +57,8 @@ def logs(
     session = invocation.session()
     record = session.tasks.record(task)
     wanted = (Stream(streams),) if streams is not None else ()
+    now = session.provider.clock.now()
+    earliest = parse_since(since, now=now, field="--since") if since is not None else None
     count = len(ranks) if ranks is not None else record.spec.num_instances
     sink = sink_for(
         invocation.out,
@@ -56,6 +67,8 @@ def logs(
         nodes=count,
         colour=not invocation.no_color,
     )
+    if grep is not None:
+        sink = Sieve(sink, pattern_of(grep))
     if (
         follow
         and record.is_live
@@ -65,7 +78,7 @@ def logs(
     try:
         for chunk in session.tasks.logs(record.token, ranks=ranks, follow=follow, tail=tail):
             for piece in chunk.pieces:
-                if only(piece, wanted):
+                if only(piece, wanted) and (earliest is None or piece.at >= earliest):
                     sink.take(chunk.rank, piece)
     except KeyboardInterrupt:
         sink.end()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flow_core.domain.money import Price, Spend
 
@@ -28,6 +28,11 @@ class Usage:
         """Return what the stretch has cost by `now`."""
         end = self.until if self.until is not None else now
         return (self.price * self.nodes).over(max(end - self.since, timedelta(0)))
+
+    def within(self, since: datetime, until: datetime) -> Usage | None:
+        """Return the part of it between two moments, the first included; None where there is none."""
+        begin, end = max(self.since, since), min(self.until or until, until)
+        return evolve(self, since=begin, until=end) if begin < end else None
 
 
 def spent(stretches: Iterable[Usage], now: datetime) -> Spend:

@@ -36,6 +36,24 @@ def parse_moment(text: str, *, now: datetime, field: str = "moment") -> datetime
     return found.astimezone(timezone.utc)
 
 
+def parse_since(text: str, *, now: datetime, field: str = "since") -> datetime:
+    """Return the moment from which on something counts: a moment as above, or how long ago, such as `10m` or `7d`.
+
+    Raises:
+        InvalidRequest: it says neither.
+    """
+    try:
+        return now - parse_duration(text, field=field)
+    except (InvalidRequest, OverflowError):
+        pass
+    try:
+        return parse_moment(text, now=now, field=field)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            {field: f"{text!r} says no time; write '10m', '7d' or '2026-03-02T09:00Z'"}
+        ) from error
+
+
 def _whole_minute(moment: datetime) -> datetime:
     whole = moment.replace(second=0, microsecond=0)
     return whole if whole == moment else whole + _MINUTE

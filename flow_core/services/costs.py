@@ -8,9 +8,14 @@ from datetime import datetime, timedelta
 from attrs import evolve, frozen
 
 from flow_core.domain.budget import Usage, spent
-from flow_core.domain.money import Spend
+from flow_core.domain.money import Price, Spend
+from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import TaskRecord
+from flow_core.domain.shape import InstanceShape
 from flow_core.services.ports import Ports
+
+#: How many tasks that have ended a bill looks through.
+MOST_BILLED = 10_000
 
 
 @frozen(kw_only=True)
@@ -73,6 +78,104 @@ class Costs:
             if usage is not None and record.bid_id is not None and record.spec.reservation is None
             else ()
         )
+
+
+@frozen(kw_only=True)
+class BillLine:
+    """What one task cost within a time: `node_hours` is nodes times hours held, `stretches` are the prices behind it.
+
+    `is_estimate` says that the provider no longer tells, so that the journal's own sum stands for all of it.
+    """
+
+    name: str
+    owner: str
+    is_live: bool
+    shape: InstanceShape | None
+    spent: Spend
+    node_hours: float
+    stretches: tuple[Usage, ...] = ()
+    is_estimate: bool = False
+
+    @property
+    def mean_price(self) -> Price | None:
+        """What an instance cost an hour on average, to the cent; None where nothing was held."""
+        if not self.node_hours:
+            return None
+        return Price(round(self.spent.micros / self.node_hours / 10_000) * 10_000)
+
+
+def bill(ports: Ports, *, since: datetime, most: int = MOST_BILLED) -> Sequence[BillLine]:
+    """Return what each task has cost since a moment, newest first; those that cost nothing are left out.
+
+    Live bids of the account that this machine's journal doesn't know are among them, under their own names.
+    """
+    now = ports.provider.clock.now()
+    records = [
+        record
+        for record in ports.journal.recent(most, provider=ports.provider.name)
+        if record.bid_id is not None and (record.ended_at is None or record.ended_at >= since)
+    ]
+    known = {record.bid_id for record in records}
+    others = [bid for bid in ports.provider.market.bids(live=True) if bid.id not in known]
+    usage = ports.provider.usage
+    ids = [*known, *(bid.id for bid in others)]
+    told = usage.usage([each for each in ids if each]) if usage is not None and ids else {}
+    estimates = Costs(ports).of(records)
+    lines = [
+        _line(
+            told.get(record.bid_id or "", ()),
+            since,
+            now,
+            name=record.name,
+            owner=record.owner or "",
+            is_live=record.is_live,
+            shape=record.spec.instance_type,
+            otherwise=estimates[record.token],
+        )
+        for record in records
+    ]
+    for bid in others:
+        lines.append(
+            _line(
+                told.get(bid.id, ()),
+                since,
+                now,
+                name=(split_wire_name(bid.name) or (bid.name, ""))[0],
+                owner=bid.owner or "",
+                is_live=True,
+                shape=bid.shape,
+                otherwise=None,
+            )
+        )
+    return [line for line in lines if line.spent.micros]
+
+
+def _line(
+    stretches: Sequence[Usage],
+    since: datetime,
+    now: datetime,
+    *,
+    name: str,
+    owner: str,
+    is_live: bool,
+    shape: InstanceShape | None,
+    otherwise: Cost | None,
+) -> BillLine:
+    clipped = tuple(part for part in (each.within(since, now) for each in stretches) if part)
+    seconds = sum(
+        ((each.until or now) - each.since).total_seconds() * each.nodes for each in clipped
+    )
+    is_told = bool(stretches) or otherwise is None
+    return BillLine(
+        name=name,
+        owner=owner,
+        is_live=is_live,
+        shape=shape,
+        spent=spent(clipped, now) if is_told or otherwise is None else otherwise.spent,
+        node_hours=seconds / 3_600,
+        stretches=clipped,
+        is_estimate=not is_told,
+    )
 
 
 def _measured(stretches: Sequence[Usage], now: datetime) -> Cost:

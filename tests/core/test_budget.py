@@ -82,3 +82,17 @@ def test_what_costs_nothing_lasts_for_ever():
         ends = lease_ends(Spend(10**15), Spend.ZERO, limit=limit, nodes=1, now=EPOCH)
 
         assert datetime.max.replace(tzinfo=timezone.utc) == ends
+
+
+@given(price=prices, count=nodes, span=spans, begin=spans, length=spans)
+def test_what_lies_within_a_time_is_no_more_than_all(price, count, span, begin, length):
+    """A stretch cut to a window lies in both, and costs at most what each would allow."""
+    stretch = held(price, count, span)
+    since, until = EPOCH + begin, EPOCH + begin + length
+    part = stretch.within(since, until)
+    if part is None:
+        assert span <= begin or length == timedelta(0) or span == timedelta(0)
+        return
+    assert part.until is not None
+    assert since <= part.since < part.until <= min(until, EPOCH + span)
+    assert part.cost(until).micros <= stretch.cost(until).micros
