@@ -118,7 +118,10 @@ class NodeLogs:
         kept = self._keep.read(bid_id, rank, offset=offset, limit=limit)
         if kept is not None:
             return kept
-        if not self._provider.market.bid(bid_id).is_live:
+        bid = self._provider.market.bid(bid_id)
+        if not 0 <= rank < bid.quantity:
+            raise NotFound(f"the bid has no node {rank}")
+        if not bid.is_live:
             raise NotFound(f"node {rank} is gone, and no more of its log was kept than was read")
         if node is None or node.state is NodeState.STARTING:
             return LogChunk(rank=rank, offset=offset, next_offset=offset)
