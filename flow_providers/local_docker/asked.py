@@ -1,0 +1,139 @@
+"""What a task may ask of its containers beyond the image: options, read and checked before anything is placed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from attrs import frozen
+
+from flow_core.errors import InvalidRequest
+
+#: The task options that this provider understands; see `ports.provider.Limits.options`.
+OPTIONS = {
+    "cpus": "CPUs of each container, such as 2 or 0.5; without it all of this machine's",
+    "memory": "memory of each container, such as 16g; without it all of this machine's",
+    "shm": "size of /dev/shm, such as 8g; without it half of the container's memory",
+    "live": "a folder of this machine that is the workspace itself: edit here, run there",
+    "mount": "folders of this machine, as /here:/there or /here:/there:ro, separated by commas",
+    "publish": "ports of the first node to open on this machine's loopback, as 8080 or 8080:80",
+    "user": "the user that the command runs as, as UID or UID:GID",
+}
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+_UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+#: Docker refuses less. Source: its manual, `docker run --memory`.
+_LEAST_MEMORY = 6 << 20
+
+
+@frozen(kw_only=True)
+class Asked:
+    """A task's options as values; sizes in bytes, None where nothing was said."""
+
+    cpus: float | None = None
+    memory: int | None = None
+    shm: int | None = None
+    binds: tuple[str, ...] = ()
+    publish: tuple[tuple[int, int], ...] = ()
+    user: str = ""
+
+
+def read_options(options: Mapping[str, str], *, workspace: str) -> Asked:
+    """Return what `options` ask for.
+
+    Raises:
+        InvalidRequest: under `options`, a sentence for each that can't be.
+    """
+    problems: list[str] = []
+    binds: list[str] = []
+    if options.get("live"):
+        folder = _folder(options["live"], "live", problems)
+        binds.append(f"{folder}:{workspace}")
+    for each in filter(None, options.get("mount", "").split(",")):
+        binds += _bind(each.strip(), problems)
+    memory = _bytes(options, "memory", problems)
+    if memory is not None and memory < _LEAST_MEMORY:
+        problems.append(f"memory is {options['memory']}; Docker gives 6m at least")
+    asked = Asked(
+        cpus=_cpus(options.get("cpus"), problems),
+        memory=memory,
+        shm=_bytes(options, "shm", problems),
+        binds=tuple(binds),
+        publish=tuple(_ports(options.get("publish", ""), problems)),
+        user=options.get("user", "") or (_own_user() if binds else ""),
+    )
+    if asked.user and not re.fullmatch(r"[0-9]+(:[0-9]+)?", asked.user):
+        problems.append(f"user is {asked.user!r}; write it like 1000 or 1000:1000")
+    if problems:
+        raise InvalidRequest({"options": "; ".join(problems)})
+    return asked
+
+
+def absolute(options: Mapping[str, str]) -> dict[str, str]:
+    """Return options whose folders mean the same wherever they are read later."""
+    told = dict(options)
+    if told.get("live"):
+        told["live"] = str(Path(told["live"]).expanduser().absolute())
+    return told
+
+
+def _cpus(text: str | None, problems: list[str]) -> float | None:
+    if text is None:
+        return None
+    try:
+        count = float(text)
+    except ValueError:
+        count = 0.0
+    if not 0.01 <= count <= 4096:
+        problems.append(f"cpus is {text!r}; write a number such as 2 or 0.5")
+        return None
+    return count
+
+
+def _bytes(options: Mapping[str, str], name: str, problems: list[str]) -> int | None:
+    text = options.get(name)
+    if text is None:
+        return None
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        problems.append(f"{name} is {text!r}; write a size such as 512m or 16g")
+        return None
+    return int(float(match[1]) * 1024 ** _UNITS[match[2].lower()])
+
+
+def _bind(text: str, problems: list[str]) -> list[str]:
+    here, _, rest = text.partition(":")
+    there, _, mode = rest.partition(":")
+    if not there.startswith("/") or mode not in ("", "ro", "rw"):
+        problems.append(f"mount is {text!r}; write it like /here:/there or /here:/there:ro")
+        return []
+    return [f"{_folder(here, 'mount', problems)}:{there}" + (f":{mode}" if mode else "")]
+
+
+def _folder(text: str, name: str, problems: list[str]) -> str:
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        problems.append(f"{name}: there is no {path} on this machine")
+    if ":" in str(path):
+        problems.append(f"{name}: {path} has a colon in its name, which Docker can't mount")
+    return str(path)
+
+
+def _ports(text: str, problems: list[str]) -> list[tuple[int, int]]:
+    found = []
+    for each in filter(None, text.split(",")):
+        here, _, there = each.strip().partition(":")
+        numbers = [here, there or here]
+        if all(number.isdecimal() and 0 < int(number) < 65_536 for number in numbers):
+            found.append((int(numbers[0]), int(numbers[1])))
+        else:
+            problems.append(f"publish is {each.strip()!r}; write it like 8080 or 8080:80")
+    return found
+
+
+def _own_user() -> str:
+    """Return who owns what we make, where that isn't root: files in a mounted folder are then the user's own."""
+    if not hasattr(os, "getuid") or os.getuid() == 0:
+        return ""
+    return f"{os.getuid()}:{os.getgid()}"

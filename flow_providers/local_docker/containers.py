@@ -1,0 +1,125 @@
+"""What a node's container is made with."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from typing import Any
+
+from flow_providers.local_docker.asked import Asked
+from flow_providers.local_docker.gpus import Gpus
+from flow_providers.local_docker.labels import BID, CLAIM, GPUS, MADE, RANK, Record
+from flow_providers.local_docker.node_files import node_file
+from flow_providers.local_docker.python_kit import NodePython
+
+WORKSPACE = "/workspace"
+#: Where the helper of a container that doesn't run as root keeps its files: below a folder that anyone may write.
+OPEN_FOLDER = "/opt/flow-user"
+OPEN_HOME = f"{OPEN_FOLDER}/home"
+#: Seconds that a command has for its end when its container is stopped, before it is killed.
+STOP_S = 15
+#: What large training jobs want: pinned memory without end, 64 MB of stack, a million open files.
+_ULIMITS = [
+    {"Name": name, "Soft": limit, "Hard": limit}
+    for name, limit in (("memlock", -1), ("stack", 64 << 20), ("nofile", 1 << 20))
+]
+
+
+def container_name(record: Record, rank: int) -> str:
+    """Return the name of a node's container; it is the node's id."""
+    return f"flow-{record.id}-{rank}"
+
+
+def network_name(record: Record) -> str:
+    """Return the name of the network that a bid's nodes have to themselves."""
+    return f"flow-{record.id}"
+
+
+def container(
+    record: Record,
+    rank: int,
+    *,
+    asked: Asked,
+    gpus: Gpus,
+    indices: tuple[int, ...],
+    python: NodePython,
+    image_user: str,
+    memory: int,
+    raises_limits: bool = True,
+) -> dict[str, Any]:
+    """Return the body of the request that makes a node's container; `memory` is the machine's, in bytes."""
+    user = asked.user or image_user
+    host: dict[str, Any] = {
+        "Init": True,
+        # A node comes back with its engine, as a machine does with its power; a withdrawn one is removed.
+        "RestartPolicy": {"Name": "unless-stopped"},
+        "Binds": [*([python.bind] if python.bind else []), *asked.binds, *_volumes(record)],
+        # Loaders of training data share batches there; like any machine's, it holds half of the memory and uses none
+        # until it is filled. Docker's own 64 MB end them with a bus error.
+        "ShmSize": asked.shm or (asked.memory or memory) // 2,
+        "Ulimits": _ULIMITS if raises_limits else [],
+    }
+    if asked.cpus is not None:
+        host["NanoCpus"] = int(asked.cpus * 1e9)
+    if asked.memory is not None:
+        host["Memory"] = host["MemorySwap"] = asked.memory
+    if indices and not gpus.pretended:
+        wanted = [str(index) for index in indices]
+        request = {"Driver": "nvidia", "DeviceIDs": wanted, "Capabilities": [["gpu"]]}
+        host["DeviceRequests"] = [request]
+    if rank == 0 and asked.publish:
+        host["PortBindings"] = {
+            f"{there}/tcp": [{"HostIp": "127.0.0.1", "HostPort": str(here)}]
+            for here, there in asked.publish
+        }
+    body: dict[str, Any] = {
+        "Image": record.image,
+        "Hostname": f"{record.name}-{rank}"[:63],
+        "User": user,
+        "WorkingDir": WORKSPACE,
+        "Entrypoint": ["/bin/sh", "-c", node_file("init.sh")],
+        "Cmd": [],
+        "Env": [f"FLOW_SCRIPT={record.script}", f"FLOW_PYTHON={python.path}", *_home(user)],
+        "Labels": {
+            BID: record.id,
+            RANK: str(rank),
+            CLAIM: record.claim,
+            GPUS: ",".join(map(str, indices)),
+            MADE: "local-docker",
+        },
+        "StopTimeout": STOP_S,
+        "ExposedPorts": {f"{there}/tcp": {} for _, there in asked.publish},
+        "HostConfig": host,
+    }
+    if record.quantity > 1:
+        name = network_name(record)
+        host["NetworkMode"] = name
+        body["NetworkingConfig"] = {"EndpointsConfig": {name: {"Aliases": [f"node-{rank}"]}}}
+    return body
+
+
+def is_root(user: str) -> bool:
+    """Whether a container with this user runs as root."""
+    return user.partition(":")[0] in ("", "0", "root")
+
+
+def open_folders() -> bytes:
+    """Return an archive of the folders that a container which doesn't run as root needs, for anyone to write."""
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for name in (OPEN_FOLDER, WORKSPACE):
+            member = tarfile.TarInfo(name.lstrip("/"))
+            member.type, member.mode = tarfile.DIRTYPE, 0o1777
+            tar.addfile(member)
+    return archive.getvalue()
+
+
+def _home(user: str) -> list[str]:
+    return [] if is_root(user) else [f"FLOW_HOME={OPEN_HOME}"]
+
+
+def _volumes(record: Record) -> list[str]:
+    return [
+        f"{each.volume_id}:{each.path}" + (":ro" if each.read_only else "")
+        for each in record.mounted()
+    ]

@@ -1,0 +1,66 @@
+"""What is remembered on this machine: bids that have ended, a file each, and what the engine was seen to refuse.
+
+What lives is at the engine; when all this is lost, nothing is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from attrs import asdict
+
+from flow_providers.local_docker.labels import Record
+
+#: So many are remembered; the oldest go first.
+_MOST = 1_000
+
+
+class Ended:
+    """Remembers ended bids in a folder, which is made when needed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    @property
+    def may_raise_limits(self) -> bool:
+        """Whether the engine lets containers have higher limits than it has itself, as far as is known."""
+        return not (self._folder / "no-limits").exists()
+
+    @may_raise_limits.setter
+    def may_raise_limits(self, may: bool) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if not may:
+            (self._folder / "no-limits").touch()
+
+    def write(self, record: Record) -> None:
+        """Remember a bid."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        new = self._folder / f".{record.id}.{os.getpid()}"
+        new.write_text(json.dumps(asdict(record)), "utf-8")
+        new.replace(self._path(record.id))
+        known = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in known[:-_MOST]:
+            path.unlink(missing_ok=True)
+
+    def read(self, bid_id: str) -> Record | None:
+        """Return a bid, or None when it isn't remembered."""
+        if "/" in bid_id:
+            return None
+        try:
+            told = json.loads(self._path(bid_id).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        told["attachments"] = tuple(told["attachments"])
+        return Record(**told)
+
+    def records(self, ids: Collection[str] | None) -> list[Record]:
+        """Return those of these ids, or all."""
+        if ids is None:
+            ids = [path.stem for path in self._folder.glob("*.json")]
+        return [found for each in ids for found in [self.read(each)] if found is not None]
+
+    def _path(self, bid_id: str) -> Path:
+        return self._folder / f"{bid_id}.json"

@@ -1,0 +1,143 @@
+"""The market role: this machine, free of charge, granted at once as long as something is free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from flow_core.domain.bid import Bid, BidRequest, Quote
+from flow_core.domain.money import Price
+from flow_core.domain.shape import CPU, InstanceShape, parse_shape
+from flow_core.errors import Conflict, InvalidRequest, NoCapacity, NotFound, Unsupported
+from flow_core.ports.clock import Clock
+from flow_providers.local_docker import gpus as machine
+from flow_providers.local_docker.asked import Asked, read_options
+from flow_providers.local_docker.containers import WORKSPACE
+from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.estate import Estate
+from flow_providers.local_docker.gpus import Gpus
+from flow_providers.local_docker.labels import REGION
+
+_CPU = parse_shape(CPU)
+_GB = 1 << 30
+
+
+class DockerMarket:
+    """Implements `ports.market.Market`. An instance is a container; its type says how many GPUs it has."""
+
+    def __init__(
+        self, engine: Engine, estate: Estate, *, clock: Clock, find_gpus: Callable[[], Gpus]
+    ) -> None:
+        self._engine = engine
+        self._estate = estate
+        self._clock = clock
+        self._find_gpus = find_gpus
+
+    def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
+        """See `Market.quotes`."""
+        if shape == _CPU:
+            self._engine.ask("GET", "/_ping")
+            return [self._quote(_CPU)]
+        found = self._find_gpus()
+        held = machine.held(self._estate.look(grant=False).all_boxes())
+        there = len(found.indices)
+        free = len([each for each in found.indices if each not in held])
+        quotes = [self._quote(_CPU)]
+        for count in range(1, there + 1):
+            of = found.shape(count)
+            quotes.append(self._quote(of, available=free // count, capacity=there // count))
+        return [each for each in quotes if shape is None or shape.matches(each.shape)]
+
+    def place(self, request: BidRequest) -> Bid:
+        """See `Market.place`."""
+        known = {each.type_id: each for each in self.quotes(request.shape)}
+        if request.region != REGION or request.type_id not in known:
+            raise NoCapacity(
+                f"there is no {request.type_id!r} in {request.region!r}; this machine has {self._has()}",
+                hint="ask for cpu, or for what there is"
+                + (
+                    ""
+                    if self._find_gpus().indices
+                    else "; set local-docker.pretend_gpus to try a GPU task here"
+                ),
+            )
+        quote = known[request.type_id]
+        if quote.capacity is not None and request.quantity > quote.capacity:
+            raise NoCapacity(
+                f"{request.quantity} × {quote.shape} are more than this machine has: {self._has()}"
+            )
+        self._check_room(request, read_options(request.launch.options, workspace=WORKSPACE))
+        self._check_volumes(request)
+        return self._estate.place(request)
+
+    def bid(self, bid_id: str) -> Bid:
+        """See `Market.bid`."""
+        return self._estate.bid(bid_id)
+
+    def bids(
+        self, *, name: str | None = None, ids: Collection[str] | None = None, live: bool = False
+    ) -> Sequence[Bid]:
+        """See `Market.bids`."""
+        if ids is not None and not ids:
+            return []
+        return self._estate.bids(name=name, ids=ids, live=live)
+
+    def amend(self, bid_id: str, *, limit: Price | None = None, paused: bool | None = None) -> Bid:
+        """See `Market.amend`."""
+        bid = self._estate.bid(bid_id)
+        if not bid.is_live:
+            raise Conflict(f"{bid.name} has ended")
+        if limit is not None or paused is not None:
+            raise Unsupported(
+                "containers of this machine cost nothing, so there is no price to change and nothing to pause"
+            )
+        return bid
+
+    def withdraw(self, bid_id: str) -> None:
+        """See `Market.withdraw`."""
+        self._estate.end(bid_id)
+
+    def _quote(
+        self, shape: InstanceShape, *, available: int | None = None, capacity: int | None = None
+    ) -> Quote:
+        return Quote(
+            type_id=str(shape),
+            shape=shape,
+            region=REGION,
+            price=Price.ZERO,
+            floor=Price.ZERO,
+            as_of=self._clock.now(),
+            available=available,
+            capacity=capacity,
+            source="this machine",
+        )
+
+    def _has(self) -> str:
+        about = self._engine.ask("GET", "/info")
+        memory = int(about["MemTotal"]) / _GB
+        return f"{about['NCPU']} CPUs, {memory:.0f} GB of memory and {self._find_gpus()}"
+
+    def _check_room(self, request: BidRequest, asked: Asked) -> None:
+        """Refuse what the whole machine could not hold; what others use meanwhile is the kernel's to share out."""
+        if asked.cpus is None and asked.memory is None:
+            return
+        about = self._engine.ask("GET", "/info")
+        wanted = request.quantity * (asked.cpus or 0)
+        if wanted > about["NCPU"]:
+            raise NoCapacity(
+                f"{request.quantity} × {asked.cpus:g} CPUs are more than this machine has: {self._has()}"
+            )
+        if request.quantity * (asked.memory or 0) > about["MemTotal"]:
+            size = (asked.memory or 0) / _GB
+            raise NoCapacity(
+                f"{request.quantity} × {size:g} GB are more than this machine has: {self._has()}"
+            )
+
+    def _check_volumes(self, request: BidRequest) -> None:
+        missing = []
+        for each in request.launch.attachments:
+            try:
+                self._engine.ask("GET", f"/volumes/{each.volume_id}")
+            except NotFound:
+                missing.append(each.volume_id)
+        if missing:
+            raise InvalidRequest({"mounts": f"there is no volume {', '.join(missing)} here"})

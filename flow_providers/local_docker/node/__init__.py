@@ -1,0 +1,1 @@
+"""Plain files that run on nodes; nothing imports them."""

@@ -1,0 +1,78 @@
+"""Everything that Flow promises of a provider, tried on a real Docker engine, with Python in the image and without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+
+from flow_adapters.clocks import SystemClock
+from flow_core.domain.bid import Bid, Launch
+from flow_core.domain.shape import InstanceShape, parse_shape
+from flow_core.ports.provider import Provider, ProviderContext
+from flow_providers.conformance import Controls, ProviderContract, Rig
+from flow_providers.local_docker import connect
+from flow_providers.local_docker.address import parse_address
+from flow_providers.local_docker.engine import Engine
+from tests.local_docker.engine import BARE_IMAGE, PYTHON_IMAGE
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+class DockerRig(Rig):
+    step_s = 0.1
+    a_while_s = 0.5
+    resolution_s = 0.001
+    may_lack = (
+        "logs", "account", "usage", "catalog", "amend-limit", "pause",
+        # There is no market, no credentials and no network to fail.
+        "outbid", "relent", "set_price", "fail_before", "fail_after", "refuse_login",
+        "instance_quota", "volume_quota", "teammate_bids",
+    )  # fmt: skip
+
+    def __init__(self, folder: Path, host: str, image: str) -> None:
+        self.folder = folder
+        self.host = host
+        self.image = image
+        self.engine = Engine(parse_address(host))
+
+    def provider(self) -> Provider:
+        options = {"local-docker.host": self.host, "local-docker.image": self.image}
+        return connect(
+            ProviderContext(state_dir=str(self.folder), clock=SystemClock(), options=options)
+        )
+
+    def a_shape(self) -> InstanceShape | None:
+        return parse_shape("cpu")
+
+    def launch(self, command: str, **told: object) -> Launch:
+        return evolve(super().launch(command, **told), image=self.image)  # type: ignore[arg-type]
+
+    @property
+    def controls(self) -> Controls:
+        return Controls(lose_node=self._lose, reboot_node=self._reboot)
+
+    def _lose(self, bid: Bid, rank: int) -> None:
+        self.engine.ask("POST", f"/containers/flow-{bid.id}-{rank}/kill")
+
+    def _reboot(self, bid: Bid, rank: int) -> None:
+        self.engine.ask("POST", f"/containers/flow-{bid.id}-{rank}/restart", query={"t": "1"})
+
+
+class TestLocalDocker(ProviderContract):
+    """In an image that has Python."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path, docker_host: str) -> Rig:
+        """A rig over the session's engine."""
+        return DockerRig(tmp_path, docker_host, PYTHON_IMAGE)
+
+
+class TestInABareImage(ProviderContract):
+    """In an image that holds a busybox and nothing else: no Python, no bash, no C library."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path, docker_host: str) -> Rig:
+        """A rig over the session's engine."""
+        return DockerRig(tmp_path, docker_host, BARE_IMAGE)
