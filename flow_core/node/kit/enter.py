@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import fellows
+from flow_core.node.kit import fellows, s3, volumes
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
@@ -26,6 +26,11 @@ def main() -> None:
     verb, *rest = sys.argv[1:]
     if verb == "enter":
         enter(rest[0], rest[1:])
+    elif verb == "renew-s3":
+        try:
+            s3.renew()
+        except StepFailed as failed:
+            sys.exit("flow: %s" % failed)
 
 
 def enter(folder: str, command: list[str]) -> NoReturn:
@@ -52,7 +57,7 @@ def enter(folder: str, command: list[str]) -> NoReturn:
 
 def steps() -> list[tuple[str, Any]]:
     """Return what there is to do, in order: name in the delivery, and the function that does it."""
-    return [("fellows", fellows.step)]
+    return [("fellows", fellows.step), ("volumes", volumes.step), ("s3", s3.step)]
 
 
 def remember(env: dict[str, str]) -> None:

@@ -1,0 +1,149 @@
+"""The kit mounts parts of buckets by the real s3fs, from a real service that checks signatures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.node.kit import Bell
+from tests.node.mounting import MountingNode
+from tests.s3_service import BUCKET, Service, s3fs_problem, serving
+from tests.sim_nodes.kit import refuse
+
+pytestmark = pytest.mark.slow
+#: An expiry that no test lives to see.
+NEVER = 4_000_000_000
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A service with three objects."""
+    problem = s3fs_problem()
+    if problem is not None:
+        refuse(problem)
+    with serving(set__a="one", set__deep__b="two", other="three") as service:
+        yield service
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[MountingNode]:
+    """A node that may mount, ended with the test."""
+    node = MountingNode(tmp_path)
+    yield node
+    node.close()
+
+
+def setup_of(service: Service, node: MountingNode, **about: object) -> dict[str, object]:
+    """What a node is told of one mount at `<its folder>/data`."""
+    mount = {
+        "path": str(node.home.parent / "data"), "bucket": BUCKET, "prefix": "set",
+        "writable": False, "copied": False, "endpoint": service.url, "region": "",
+    }  # fmt: skip
+    return {"s3": {"keys": service.keys(), "mounts": [{**mount, **about}]}}
+
+
+def test_a_prefix_is_mounted_read_only(service, node):
+    """The command reads what lies under the prefix, and can't write; no key is left in a file but the delivery."""
+    folder = node.home.parent / "data"
+    node.set_up(
+        f"cd {folder} && cat a deep/b; touch new || ls; ls {node.home}/s3",
+        setup_of(service, node),
+    )
+
+    assert 0 == node.report().exit_code, node.said
+    assert "onetwo" in node.said
+    assert "Read-only file system" in node.said
+    assert ".keys" not in node.said
+    holders = [
+        each.name
+        for each in node.home.rglob("*")
+        if each.is_file() and service.secret_key.encode() in each.read_bytes()
+    ]
+    assert ["delivery.json"] == holders
+    assert 0o600 == (node.home / "delivery.json").stat().st_mode & 0o777
+
+
+def test_what_is_written_reaches_the_bucket(service, node):
+    """A writable mount of a prefix that isn't there yet makes it, and keeps what the command writes."""
+    told = setup_of(service, node, prefix="made/here", writable=True)
+    node.set_up(f"echo kept > {node.home.parent}/data/file", told)
+
+    assert 0 == node.report().exit_code, node.said
+    assert "kept\n" == service.texts()["made/here/file"]
+
+
+def test_a_copy_is_the_nodes_own(service, node, tmp_path):
+    """A copied prefix lies on the scratch disk, can be written to, and the bucket stays as it was."""
+    (tmp_path / "fast").mkdir()
+    told = setup_of(service, node, copied=True)
+    told["s3"]["scratch"] = str(tmp_path / "fast")  # type: ignore[index]
+    before = service.texts()
+    data = tmp_path / "data"
+    node.set_up(f"cat {data}/deep/b; echo more >> {data}/a; cat {tmp_path}/fast/*/a", told)
+
+    assert 0 == node.report().exit_code, node.said
+    assert "twoonemore\n" in node.said
+    assert before == service.texts()
+
+
+@pytest.mark.parametrize(
+    ("about", "keys", "reason"),
+    [
+        ({"bucket": "nowhere"}, {}, "there is no such bucket"),
+        ({"prefix": "nothing"}, {}, "nothing in the bucket lies under that prefix"),
+        ({}, {"access": "AKIAIOSFODNN7EXAMPLE"}, "the service doesn't know the access key"),
+        ({}, {"secret": "wrong"}, "the secret key doesn't belong to the access key"),
+        ({"endpoint": "http://127.0.0.1:9"}, {}, "can't be reached"),
+    ],
+)
+def test_what_does_not_open_fails_the_start_by_name(about, keys, reason, service, node):
+    """A wrong bucket, prefix, key or address ends the task before its command, with no retry, and says which."""
+    told = setup_of(service, node, **about)
+    told["s3"]["keys"].update(keys)  # type: ignore[index]
+    node.set_up("echo never", told, retries=2)
+    report = node.report()
+
+    assert (125, 0) == (report.exit_code, report.attempt)
+    assert report.reason.startswith(f"s3://{about.get('bucket', BUCKET)}/")
+    assert reason in report.reason
+    assert "never" not in node.said
+    assert service.secret_key not in node.said
+
+
+def test_keys_are_renewed_under_a_running_command(service, node, tmp_path):
+    """New keys take over between two reads: files that are open go on, and s3fs of the old keys ends."""
+    went, go = Bell(tmp_path / "went"), Bell(tmp_path / "go")
+    data = tmp_path / "data"
+    line = f"exec 3< {data}/a; {went.ring}; read x < '{go.path}'; cat {data}/deep/b; cat <&3"
+    line += f"; ls {node.home}/s3 | wc -l"
+    node.take(line, wants_delivery=True)
+    started = node.start()
+    node.deliver_setup(setup_of(service, node))
+    went.wait()
+    renewed = node.inside(
+        sys.executable, str(node.home / "kit.zip"), "renew-s3",
+        stdin=json.dumps(service.keys(expires=NEVER)).encode(),
+    )  # fmt: skip
+    node.inside("sh", "-c", go.ring)
+    started.wait(20)
+
+    assert (0, b"") == (renewed.returncode, renewed.stderr)
+    assert "twoone1\n" in node.said
+    kept = json.loads((node.home / "delivery.json").read_text())["setup"]["s3"]["keys"]
+    assert NEVER == kept["expires"]
+
+
+def test_expired_keys_are_waited_out(service, node):
+    """A node that comes back with keys that have expired says that it waits for new ones, and gives up by name."""
+    told = setup_of(service, node)
+    told["s3"]["keys"]["expires"] = 1.0  # type: ignore[index]
+    node.env["FLOW_MOUNT_WAIT_S"] = "0.1"
+    node.set_up("true", told)
+
+    assert 125 == node.report().exit_code
+    assert "waiting for keys to the bucket that have not expired" in node.said
+    assert "did not appear" in node.report().reason
