@@ -34,7 +34,7 @@ class DockerMarket:
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
         """See `Market.quotes`."""
-        if shape == _CPU:
+        if shape is not None and shape.matches(_CPU, type_id=CPU):
             self._engine.ask("GET", "/_ping")
             return [self._quote(_CPU)]
         found = self._find_gpus()
@@ -45,7 +45,11 @@ class DockerMarket:
         for count in range(1, there + 1):
             of = found.shape(count)
             quotes.append(self._quote(of, available=free // count, capacity=there // count))
-        return [each for each in quotes if shape is None or shape.matches(each.shape)]
+        return [
+            each
+            for each in quotes
+            if shape is None or shape.matches(each.shape, type_id=each.type_id)
+        ]
 
     def place(self, request: BidRequest) -> Bid:
         """See `Market.place`."""

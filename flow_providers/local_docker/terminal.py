@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -32,7 +34,9 @@ def attached(execs: Execs, node: Node, command: Sequence[str]) -> int:
     started = execs.start(
         node, command, reads=True, terminal=on_terminal, env=env if on_terminal else ()
     )
-    threading.Thread(target=_carry_in, args=(started, on_terminal), daemon=True).start()
+    over, ended = socket.socketpair()
+    hand = threading.Thread(target=_carry_in, args=(started, over), daemon=True)
+    hand.start()
     try:
         if on_terminal:
             with _raw(), _resized(lambda: _tell_size(execs, started)):
@@ -48,6 +52,9 @@ def attached(execs: Execs, node: Node, command: Sequence[str]) -> int:
         return 130
     finally:
         started.wire.close()
+        ended.close()
+        hand.join()
+        over.close()
     if code is None:
         raise NodeUnreachable(f"node {node.rank} ended while you were attached")
     return code
@@ -60,13 +67,16 @@ def _show(started: Started) -> None:
             data = data[os.write(out, data) :]
 
 
-def _carry_in(started: Started, on_terminal: bool) -> None:
-    """Carry what is typed. At a terminal one byte too many would be the next program's, so none is read ahead."""
+def _carry_in(started: Started, over: socket.socket) -> None:
+    """Carry what is typed until `over` ends; nobody may be left reading, or the next program lacks what is typed."""
     with suppress(OSError, ValueError):
-        number = sys.stdin.fileno()
-        while data := os.read(number, 1024 if on_terminal else 65_536):
+        while True:
+            ready = select.select([sys.stdin, over], [], [])[0]
+            data = b"" if over in ready else os.read(sys.stdin.fileno(), 65_536)
+            if not data:
+                started.wire.end_input()
+                return
             started.wire.plug.sendall(data)
-        started.wire.end_input()
 
 
 def _code(execs: Execs, node: Node, started: Started) -> int | None:

@@ -1,6 +1,5 @@
 """Joins its standard streams to a port of the node's loopback: `relay.py PORT`. Python 3.8, standard library only."""
 
-
 import os
 import socket
 import sys
