@@ -67,7 +67,7 @@ paths = st.lists(st.from_regex(r"[a-z0-9_ -]{1,8}", fullmatch=True), min_size=1,
 )
 sources = st.one_of(
     names.map("volume://{}".format),
-    names.map("s3://{}".format),
+    st.from_regex(r"s3://[a-z0-9][a-z0-9.-]{2,20}(/[a-z0-9_ -]{1,8}){0,2}", fullmatch=True),
     names.map("/srv/{}".format),
     names.map("./{}".format),
     names.map("~/{}".format),

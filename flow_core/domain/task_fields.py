@@ -201,6 +201,9 @@ def _mount_text(text: str, where: str) -> Mount:
     source, _, path = (rest if mode in ("ro", "rw") and rest else text).rpartition(":")
     if not source or path.startswith("//"):
         raise InvalidRequest({where: f"{text!r} names no path on the node; write '{text}:/PATH'"})
+    if mode == "rw" and source.startswith("s3://") and "mode=rw" not in source:
+        right = f"{source}{'&' if '?' in source else '?'}mode=rw:{path}"
+        raise InvalidRequest({where: f"a bucket is read-only unless it says so; write {right!r}"})
     return Mount(path, source, read_only=read_only)
 
 

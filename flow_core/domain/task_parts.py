@@ -42,8 +42,10 @@ class Mount:
 
     @property
     def target(self) -> str:
-        """The source without its scheme: a volume's name or id, `bucket/prefix`, or a path."""
-        return self.source.partition("://")[2] if self.kind is not Source.HOST else self.source
+        """The source without its scheme and options: a volume's name or id, `bucket/prefix`, or a path."""
+        if self.kind is Source.HOST:
+            return self.source
+        return self.source.partition("://")[2].partition("?")[0]
 
 
 class Condition(str, enum.Enum):

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
+from flow_core.domain.s3 import parse_s3
+from flow_core.domain.sources import wanted_volume
 from flow_core.domain.task_parts import Mount, Recover, Source
+from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from flow_core.domain.task import TaskSpec
@@ -122,7 +125,20 @@ def _mounts_problem(mounts: tuple[Mount, ...]) -> str | None:
                 f"{mount.source!r} at {mount.path!r} is no source; "
                 "write 'volume://NAME', 's3://BUCKET/PREFIX' or a path"
             )
+        elif problem := _source_problem(mount):
+            problems.append(problem)
     return "; ".join(problems) or None
+
+
+def _source_problem(mount: Mount) -> str | None:
+    try:
+        if mount.kind is Source.S3:
+            parse_s3(mount.source, read_only=mount.read_only)
+        elif mount.kind is Source.VOLUME:
+            wanted_volume(mount.source)
+    except InvalidRequest as wrong:
+        return wrong.problems["mounts"]
+    return None
 
 
 def _text_problem(text: object, *, spaces: bool = True) -> str | None:
