@@ -7,6 +7,7 @@ is to keep it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from flow_adapters.files import troubles_of, write_whole
 from flow_adapters.places import home_dir
 
 _OWNER = 0o600
+_READ_INTO = re.compile(r"[%$*?\[\]\\\"']")
 
 
 def hosts_of(state_dir: Path, environ: Mapping[str, str]) -> FolderSshHosts:
@@ -30,9 +32,10 @@ class FolderSshHosts:
 
     @property
     def line(self) -> str:
-        """The one line in the user's settings."""
-        pattern = str(self.folder / "*.conf").replace("%", "%%")
-        return f'Include "{pattern}"'
+        """The one line in the user's settings; without quotes where it can be, since editors read it too."""
+        # What ssh may read something into, in this version or another, is a wildcard instead.
+        pattern = f"{_READ_INTO.sub('?', str(self.folder))}/*.conf"
+        return f'Include "{pattern}"' if " " in pattern else f"Include {pattern}"
 
     def is_wanted(self) -> bool:
         """See `SshHosts.is_wanted`."""

@@ -79,13 +79,24 @@ def test_own_settings_stay(cloud, tmp_path):
 
     assert once == twice
     assert once.endswith(OWN.encode())
-    assert once.startswith(b'Include "')
+    assert once.startswith(f"Include {tmp_path}/state/ssh_hosts/*.conf\n\n".encode())
     assert 0o600 == mode
     assert "port 2222" in far
     assert "serveraliveinterval 7" in far
     assert (folder / "config").is_symlink()
     assert OWN.encode() == (folder / "kept").read_bytes()
     assert not (tmp_path / "state" / "ssh_hosts").exists()
+
+
+def test_a_state_folder_with_spaces(sshd, tmp_path):
+    """Folders with spaces and percent signs in their names, Flow's own among them, change nothing."""
+    folder = tmp_path / "a home at 100%"
+    folder.mkdir()
+    cloud = Cloud(folder=str(folder), key=str(sshd.user_key), ports=[sshd.port])
+    told(cloud, "ssh-config", "--write")
+    answer = ran(cloud, "ssh", "-F", "CONFIG", "train", "echo there")
+
+    assert b"there\n" == answer.stdout, answer.stderr
 
 
 def test_nothing_is_written_unasked(cloud, tmp_path):
