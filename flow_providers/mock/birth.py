@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import datetime
 
-from flow_providers.mock.prices import TAKEN_SHARE, MarketOnOffer
+from flow_providers.mock.prices import TAKEN_SHARE, TYPES, MarketOnOffer
 from flow_providers.mock.rows import MarketRow, Meta
 from flow_providers.mock.rules import Mood, Rules
 from flow_providers.mock.world import World, wire_id
@@ -35,6 +35,7 @@ def bear(
             rate=rules.rate,
         )
     )
+    of_type: dict[str, str] = {}
     for number, offer in enumerate(markets):
         taken = offer.taken
         if taken is None:
@@ -43,7 +44,7 @@ def bear(
             MarketRow(
                 id=world.new_id("auc"),
                 number=number,
-                type_id=world.new_id("it"),
+                type_id=_type_id(world, offer.type_name, of_type),
                 type_name=offer.type_name,
                 region=offer.region,
                 capacity=offer.capacity,
@@ -56,6 +57,19 @@ def bear(
                 moves_at=rules.next_move(at),
             )
         )
+
+
+def _type_id(world: World, name: str, known: dict[str, str]) -> str:
+    """Return an id of its own for a type with GPUs in each region, and one for all regions for a type without.
+
+    Source: contract section 2: machines without GPUs list types and regions apart, and take any pair of the two; and
+    gotcha 2, that the name of another type has several ids.
+    """
+    if TYPES[name].shape.gpus:
+        return world.new_id("it")
+    if name not in known:
+        known[name] = world.new_id("it")
+    return known[name]
 
 
 def drawn_seed(chance: random.Random) -> str:

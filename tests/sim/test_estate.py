@@ -160,12 +160,37 @@ def test_catalogue_has_the_usual_types_in_several_regions():
     assert {("A100", 1), ("A100", 2), ("A100", 4), ("A100", 8), ("H100", 8), ("H200", 8), ("B200", 8)} <= {
         (each["gpu_type"], each["num_gpus"]) for each in types.values()
     }  # fmt: skip
-    assert len(rows) == len(types) == len({row["fid"] for row in rows})
+    gpus = [row for row in rows if types[row["instance_type"]]["num_gpus"]]
+    assert len(gpus) == len({row["instance_type"] for row in gpus})
+    assert len(rows) == len({row["fid"] for row in rows})
     assert h100 > 1
     for each in types:
         prices = sim.ask("GET", "/v2/pricing/current", params={"instance_type": each})
         assert isinstance(prices["minimum_price_cents"], int)
     sim.ask("GET", "/v2/pricing/current", 404, params={"instance_type": "it_no"})
+
+
+def test_a_type_without_gpus_has_one_id_for_all_regions():
+    """Any listed CPU type starts in any listed CPU region, which is how clients pair the two lists."""
+    sim = Sim(*MARKETS)
+    [offered] = sim.ask("GET", "/v2/cpu/instance-types")
+    regions = [each["id"] for each in sim.ask("GET", "/v2/cpu/regions")]
+    body = {"project": sim.project, "instance_type": offered["fid"], "ssh_keys": [sim.key]}
+
+    assert len(regions) > 1
+    for number, region in enumerate(regions):
+        asked = {**body, "name": f"box-{number}", "region": region}
+        assert region == sim.ask("POST", "/v2/cpu/instances", 201, json=asked)["region"]
+
+
+def test_regions_are_listed_for_clients_that_ask():
+    """Every region that has a market is listed with its kinds of storage, also by the call that newer clients make."""
+    sim = Sim(*MARKETS)
+    listed = sim.ask("GET", "/marketplace/v1/regions")
+    markets = sim.ask("GET", "/v2/spot/availability")
+
+    assert sorted({each["region"] for each in markets}) == [each["id"] for each in listed]
+    assert all(each["fileshare_storage_enabled"] for each in listed)
 
 
 def test_price_history_is_sampled():

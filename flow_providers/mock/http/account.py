@@ -102,7 +102,7 @@ def _quotas(call: Call, project: str) -> list[Json]:
         quota = world.quotas.held(market.type_name)
         found.append(
             {
-                "fid": f"quota_{market.type_id.removeprefix('it_')}",
+                "fid": f"quota_{market.id.removeprefix('auc_')}",
                 "project": project,
                 "instance_type": market.type_id,
                 "product_type": "Spot",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from flow_core.domain.money import Price
@@ -19,6 +20,7 @@ from flow_providers.mock.http.wire import when as written
 from flow_providers.mock.past import REACH, past_of
 from flow_providers.mock.prices import TYPES
 from flow_providers.mock.rows import MarketRow
+from flow_providers.mock.volumes import MOST_GB
 
 #: How far back a price history goes unless told (not documented).
 BACK = timedelta(days=1)
@@ -26,8 +28,16 @@ _CENT = Price.from_cents(1)
 
 
 def list_types(call: Call) -> Response:
-    """Return every instance type that has a market; a name that is sold in two regions has two ids."""
-    return ok([type_document(market) for market in call.world.markets.live()])
+    """Return every instance type that has a market; a name with GPUs that is sold in two regions has two ids."""
+    return ok([type_document(market) for market in one_each(call.world.markets.live())])
+
+
+def one_each(markets: Iterable[MarketRow]) -> list[MarketRow]:
+    """Return one market of each type, the first."""
+    found: dict[str, MarketRow] = {}
+    for market in markets:
+        found.setdefault(market.type_id, market)
+    return list(found.values())
 
 
 def type_document(market: MarketRow) -> Json:
@@ -49,6 +59,25 @@ def type_document(market: MarketRow) -> Json:
         "network_type": "InfiniBand" if is_linked else None,
         "ib_count": 8 if is_linked else 0,
         "bridge_count": 4 if is_linked else 0,
+    }
+
+
+def list_regions(call: Call) -> Response:
+    """Return every region that has a market, and what storage it has; called by clients before they make a volume."""
+    regions = sorted({market.region for market in call.world.markets.live()})
+    return ok([region_document(region) for region in regions])
+
+
+def region_document(region: str) -> Json:
+    """Write a region: each has both kinds of storage, and no Kubernetes of the service's own."""
+    return {
+        "id": region,
+        "name": region,
+        "block_storage_enabled": True,
+        "fileshare_storage_enabled": True,
+        "k8s_enabled": False,
+        "max_volume_size_tb": MOST_GB // 1000,
+        "max_volume_name_length": 64,
     }
 
 
@@ -175,6 +204,10 @@ def _image(call: Call, image: Image) -> Json:
 
 
 ROUTES = (
+    Route(
+        method="GET", path="/marketplace/v1/regions", summary="List regions.", answer=list_regions,
+        replies={200: many(models.REGION)}, beyond=True,
+    ),
     Route(
         method="GET", path="/v2/instance-types", summary="List instance types.", answer=list_types,
         method_name="quotes", replies={200: many(models.TYPE)},

@@ -12,45 +12,31 @@ from flow_providers.mock.estate import reserving, terms
 from flow_providers.mock.estate.rows import ReservationRow
 from flow_providers.mock.http import models
 from flow_providers.mock.http.calls import Call, Route
-from flow_providers.mock.http.catalog import type_document
+from flow_providers.mock.http.catalog import one_each, region_document, type_document
 from flow_providers.mock.http.holdings import Held, document, instance
 from flow_providers.mock.http.launching import attachments, image_id, ssh_keys
 from flow_providers.mock.http.messages import Refused, Response, created, nothing, ok
 from flow_providers.mock.http.shapes import many
 from flow_providers.mock.prices import TYPES
 from flow_providers.mock.rows import LaunchRow, MarketRow
-from flow_providers.mock.volumes import MOST_GB
 
 PATH = "/v2/cpu/instances"
 _FOR_EVER = timedelta(days=36_500)
 
 
 def list_types(call: Call) -> Response:
-    """Return the types without GPUs, with their price an hour in dollars."""
+    """Return the types without GPUs, with their price an hour in dollars, that of the first region."""
     return ok(
         [
             {**type_document(market), "hourly_price": market.base.micros / 1_000_000}
-            for market in _markets(call)
+            for market in one_each(_markets(call))
         ]
     )
 
 
 def list_regions(call: Call) -> Response:
     """Return the regions that have such machines."""
-    return ok(
-        [
-            {
-                "id": market.region,
-                "name": market.region,
-                "block_storage_enabled": True,
-                "fileshare_storage_enabled": True,
-                "k8s_enabled": False,
-                "max_volume_size_tb": MOST_GB // 1000,
-                "max_volume_name_length": 64,
-            }
-            for market in _markets(call)
-        ]
-    )
+    return ok([region_document(market.region) for market in _markets(call)])
 
 
 def create_instance(call: Call) -> Response:
@@ -99,7 +85,7 @@ ROUTES = (
     ),
     Route(
         method="GET", path="/v2/cpu/regions", summary="List regions with CPU instances.",
-        answer=list_regions, replies={200: many(models.CPU_REGION)}, beyond=True,
+        answer=list_regions, replies={200: many(models.REGION)}, beyond=True,
     ),
     Route(
         method="POST", path=PATH, summary="Start a CPU instance.", answer=create_instance, changes=True,

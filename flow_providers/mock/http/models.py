@@ -373,7 +373,7 @@ TERM_USAGE = record(
     }
 )  # fmt: skip
 
-CPU_REGION = record(
+REGION = record(
     {
         "id": text(), "name": text(), "block_storage_enabled": flag(), "fileshare_storage_enabled": flag(),
         "k8s_enabled": flag(), "max_volume_size_tb": whole(), "max_volume_name_length": whole(),
