@@ -60,9 +60,11 @@ def create(invocation: Invocation, /, detach: bool, yes: bool, **given: object) 
       flow instance create -i 8xh100 -N 20 --max-price-per-gpu-hour 2.50
     """
     invocation.spelled.update(SPELLED)
-    base = {"command": COMMAND, "keep": True, "image": DEFAULT_IMAGE}
-    asked = task_from_mapping(raw_task(given, base))
     session = invocation.session()
+    base: dict[str, object] = {"command": COMMAND, "keep": True}
+    if not session.provider.limits.images_by_kit:  # there the instance is the machine itself
+        base["image"] = DEFAULT_IMAGE
+    asked = task_from_mapping(raw_task(given, base))
     plan = session.tasks.plan(asked)
     name = asked.name or readable_name(session.ports.chance, taken=session.ports.journal.names())
     plan = evolve(plan, spec=evolve(plan.spec, name=name))

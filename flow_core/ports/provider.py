@@ -50,6 +50,8 @@ class Limits:
     workspace: str = "/workspace"
     #: Said to the user when a task names an image, where images are not used; empty where they are.
     image_note: str = ""
+    #: Whether its nodes are machines, on which the kit runs a task's image with the node's own Docker.
+    images_by_kit: bool = False
     #: Whether prices, ages and notices are pretended; panels say so.
     simulated: bool = False
     #: Where its nodes find a file volume, with {name} and {id} for the volume's; empty where it is at the mount's path.

@@ -20,9 +20,10 @@ from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Source
-from flow_core.domain.volume import Attachment, Volume
+from flow_core.domain.volume import Attachment
 from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
 from flow_core.ports.provider import Provider
+from flow_core.services.data_volumes import attachments_of, drop_volumes, make_volumes
 from flow_core.services.ports import Ports
 
 #: How long after a bid was sent a double of it is looked for: twice the latest that has been thought of.
@@ -97,6 +98,7 @@ def wants_setup(spec: TaskSpec, provider: Provider) -> bool:
     return (
         spec.num_instances > 1
         or (spec.environment or "none") != "none"
+        or (spec.image is not None and limits.images_by_kit)
         or any(
             mount.kind is Source.S3 or (mount.kind is Source.VOLUME and mounted)
             for mount in spec.mounts
@@ -130,45 +132,9 @@ def note(ports: Ports, token: str, what: str, why: str = "") -> None:
     ports.journal.log(token, TaskEvent(at=ports.provider.clock.now(), what=what, why=why))
 
 
-def attachments_of(
-    spec: TaskSpec, volumes: Sequence[Volume], *, region: str
-) -> tuple[Attachment, ...]:
-    """Return the volumes that `spec` mounts, by id.
-
-    Raises:
-        InvalidRequest: a volume is missing or lies in another region than `region`.
-    """
-    problems = []
-    found = []
-    for mount in spec.mounts:
-        if mount.kind is not Source.VOLUME:
-            continue
-        volume = next((each for each in volumes if mount.target in (each.name, each.id)), None)
-        if volume is None:
-            problems.append(f"no volume is named {mount.target!r} ({mount.path})")
-        elif volume.region != region:
-            problems.append(
-                f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}"
-            )
-        else:
-            found.append(
-                Attachment(
-                    volume_id=volume.id,
-                    path=mount.path,
-                    read_only=mount.read_only,
-                    name=volume.name,
-                )
-            )
-    if problems:
-        raise InvalidRequest(
-            {"mounts": "; ".join(problems)},
-            hint="`flow volume list` shows what there is, and where",
-        )
-    return tuple(found)
-
-
 def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
     try:
+        record = make_volumes(ports, record)
         request = _request(ports, record)
         record = ports.journal.update(
             record.token, sent_at=ports.provider.clock.now(), absent_since=None
@@ -183,7 +149,7 @@ def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
             raise
         bid = _eldest(found)
     except FlowError as refusal:
-        _refused(ports, record, Outcome.REFUSED, refusal.message)
+        _refused(ports, ports.journal.find(record.token), Outcome.REFUSED, refusal.message)
         raise
     return _adopt(ports, record, bid)
 
@@ -202,10 +168,12 @@ def _adopt(ports: Ports, record: TaskRecord, bid: Bid) -> TaskRecord:
         region=bid.region,
         limit=bid.limit,
         owner=bid.owner,
+        volumes_made="",
     )
 
 
 def _refused(ports: Ports, record: TaskRecord, outcome: Outcome, reason: str) -> TaskRecord:
+    drop_volumes(ports, record)
     note(ports, record.token, "nothing was placed", reason)
     now = ports.provider.clock.now()
     return ports.journal.update(

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flow_core.domain.status import TaskView
+from flow_core.services.data_buckets import buckets_part
+from flow_core.services.data_volumes import volumes_part
 from flow_core.services.placing import wants_setup
 from flow_core.services.ports import Ports
 
@@ -26,8 +28,28 @@ def _fellows(ports: Ports, view: TaskView) -> object:
     )
 
 
+def _environment(ports: Ports, view: TaskView) -> object:
+    """Return what the command's Python comes from; None where it is the node's own."""
+    what = view.record.spec.environment
+    return {"what": what} if what and what != "none" else None
+
+
+def _image(ports: Ports, view: TaskView) -> object:
+    """Return the image that the node's own Docker runs the command in; None where nodes are containers already."""
+    spec = view.record.spec
+    if spec.image is None or not ports.provider.limits.images_by_kit:
+        return None
+    return {"name": spec.image, "mounts": [mount.path for mount in spec.mounts]}
+
+
 #: step -> what says its part.
-PARTS: dict[str, Part] = {"fellows": _fellows}
+PARTS: dict[str, Part] = {
+    "fellows": _fellows,
+    "volumes": volumes_part,
+    "s3": buckets_part,
+    "environment": _environment,
+    "image": _image,
+}
 
 
 def setup_of(ports: Ports, view: TaskView) -> dict[str, object]:

@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import fellows, s3, volumes
+from flow_core.node.kit import environment, fellows, image, s3, volumes
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
@@ -36,7 +36,7 @@ def main() -> None:
 def enter(folder: str, command: list[str]) -> NoReturn:
     """Set up, go to `folder`, and become `command`."""
     setup: dict[str, Any] = load("delivery.json").get("setup") or {}
-    env = dict(os.environ)
+    env = dict(os.environ, PWD=folder)
     try:
         for name, step in steps():
             if setup.get(name):
@@ -57,7 +57,13 @@ def enter(folder: str, command: list[str]) -> NoReturn:
 
 def steps() -> list[tuple[str, Any]]:
     """Return what there is to do, in order: name in the delivery, and the function that does it."""
-    return [("fellows", fellows.step), ("volumes", volumes.step), ("s3", s3.step)]
+    return [
+        ("fellows", fellows.step),
+        ("volumes", volumes.step),
+        ("s3", s3.step),
+        ("environment", environment.step),
+        ("image", image.step),
+    ]
 
 
 def remember(env: dict[str, str]) -> None:

@@ -1,0 +1,152 @@
+"""Gives the command the Python it asks for: a version, a list of requirements, a project, or a conda environment.
+
+An environment is made once for each content of its file and kept in `$FLOW_CACHE` (default /var/cache/flow, or below
+Flow's own folder where that can't be written), so that the next attempt and the next task on this node find it. It is
+made beside its place and only counts once it is whole; two tasks that want the same one wait for each other.
+
+uv makes all but conda's. Where the node lacks it, it is installed from Python's package index into Flow's folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from typing import Any
+
+from flow_core.node.kit.steps import StepFailed
+from flow_core.node.node_store import path
+
+CONDAS = ("micromamba", "mamba", "conda")
+_LINES = 5
+
+
+def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None:
+    """Make the environment, or find it made, and put it first on the command's PATH."""
+    what = str(setup["what"])
+    if what.startswith("python:"):
+        content, wanted = b"", what.partition(":")[2]
+    else:
+        content, wanted = _content(what), str(setup.get("python") or "")
+    name = hashlib.sha256("\0".join([what, wanted]).encode() + b"\0" + content).hexdigest()[:20]
+    folder = os.path.join(_cache(env), "envs", name)
+    os.makedirs(os.path.dirname(folder), exist_ok=True)
+    with open(folder + ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not os.path.exists(os.path.join(folder, ".whole")):
+            shutil.rmtree(folder, ignore_errors=True)
+            began = time.monotonic()
+            _say("makes the environment of %s" % what)
+            _make(what, wanted, folder, env)
+            with open(os.path.join(folder, ".whole"), "w"):
+                pass
+            _say("the environment is made, in %.1f s" % (time.monotonic() - began))
+    env["VIRTUAL_ENV" if not _is_conda(what) else "CONDA_PREFIX"] = folder
+    env["PATH"] = os.path.join(folder, "bin") + os.pathsep + env.get("PATH", os.defpath)
+    env.pop("PYTHONHOME", None)
+
+
+def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
+    if _is_conda(what):
+        conda = next(
+            filter(None, (shutil.which(each, path=env.get("PATH")) for each in CONDAS)), None
+        )
+        if conda is None:
+            raise StepFailed(
+                "environment: %s needs one of %s, and this node has none"
+                % (what, ", ".join(CONDAS))
+            )
+        verb = ["create", "-y"] if conda.endswith("micromamba") else ["env", "create"]
+        _run([conda, *verb, "-p", folder, "-f", what], env)
+        return
+    uv = _uv(env)
+    python = ["--python", wanted] if wanted else ["--python", sys.executable]
+    if os.path.basename(what) == "pyproject.toml" and os.path.exists(_beside(what, "uv.lock")):
+        locked = dict(env, UV_PROJECT_ENVIRONMENT=folder)
+        _run([uv, "sync", "--locked", "--project", os.path.dirname(what) or ".", *python], locked)
+        return
+    _run([uv, "venv", "--quiet", *python, folder], env)
+    if not what.startswith("python:"):
+        _run([uv, "pip", "install", "--python", folder, "-r", what], env)
+
+
+def _uv(env: dict[str, str]) -> str:
+    """Return uv's path, installed if need be."""
+    own = path("tools")
+    places = os.pathsep.join(
+        [env.get("PATH", os.defpath), os.path.join(own, "bin"), "/root/.local/bin"]
+    )
+    found = shutil.which("uv", path=places)
+    if found:
+        return found
+    _say("installs uv")
+    _run([sys.executable, "-m", "venv", own], env)
+    _run([os.path.join(own, "bin", "python"), "-m", "pip", "install", "--quiet", "uv"], env)
+    return os.path.join(own, "bin", "uv")
+
+
+def _run(command: list[str], env: dict[str, str]) -> None:
+    """Run one program; what it says is in environment.log, and its last words in the message when it fails."""
+    with open(path("environment.log"), "ab") as log:
+        try:
+            done = subprocess.run(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT, check=False,
+            )  # fmt: skip
+        except OSError as error:
+            raise StepFailed("environment: %s: %s" % (command[0], error.strerror)) from error
+        log.write(done.stdout)
+    if done.returncode:
+        shown = " ".join([os.path.basename(command[0]), *command[1:3]])
+        lines = done.stdout.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
+        raise StepFailed(
+            "environment: %s ended with %d: %s" % (shown, done.returncode, " / ".join(lines))
+        )
+
+
+def _content(what: str) -> bytes:
+    found = b""
+    for name in (what, _beside(what, "uv.lock")):
+        try:
+            with open(name, "rb") as file:
+                found += file.read()
+        except FileNotFoundError:
+            if name == what:
+                raise StepFailed(
+                    "environment: %s is not in %s; was the code uploaded with it?"
+                    % (what, os.getcwd())
+                ) from None
+        except OSError as error:
+            raise StepFailed("environment: %s: %s" % (name, error.strerror)) from error
+    return found
+
+
+def _cache(env: dict[str, str]) -> str:
+    """Return a folder that outlives the task where there is one."""
+    chosen = env.get("FLOW_CACHE")
+    for folder in (chosen, "/var/cache/flow", path("cache")):
+        if folder:
+            try:
+                os.makedirs(folder, exist_ok=True)
+            except OSError:
+                continue
+            if os.access(folder, os.W_OK):
+                return folder
+    raise StepFailed("environment: nowhere on this node can an environment be kept")
+
+
+def _beside(what: str, name: str) -> str:
+    return os.path.join(os.path.dirname(what), name)
+
+
+def _is_conda(what: str) -> bool:
+    return what.endswith((".yml", ".yaml"))
+
+
+def _say(text: str) -> None:
+    sys.stderr.write("flow: %s\n" % text)
+    sys.stderr.flush()
