@@ -23,7 +23,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-PROGRAMS = ("munged", "slurmctld", "sbatch", "scontrol", "scancel")
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel")
 PARTITION = "paper"
 PARTITIONS = ("gpu", "debug", "long", "normal", "standard")
 FEATURES = "h100,a100,v100,ib,gpu,intel"
@@ -38,7 +38,10 @@ START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 #: Debian keeps daemons where only root's PATH looks.
 _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
-_DAEMONS = ("slurmctld", "munged")
+#: Nodes that really run something: each a slurmd of its own on this host, larger than it on paper.
+REAL_NODES = ("n1", "n2")
+REAL = "real"
+_DAEMONS = (*(f"slurmd-{name}" for name in REAL_NODES), "slurmctld", "munged")
 
 
 def missing_programs() -> list[str]:
@@ -100,6 +103,22 @@ class Cluster:
             done = self.run("sbatch", "--hold", "--job-name=parent", *array, "--wrap=true")
             if done.returncode != 0:
                 raise RuntimeError(f"sbatch refuses the simplest script: {done.stderr}")
+
+    def start_nodes(self) -> None:
+        """Bring up the nodes that run something, and return once they may be used.
+
+        Raises:
+            RuntimeError: one did not start.
+        """
+        for name in REAL_NODES:
+            (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)
+            done = self.run("slurmd", "-N", name)
+            if done.returncode != 0:
+                raise RuntimeError(f"slurmd ended with {done.returncode}: {done.stderr}")
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while self.run("sinfo", "-h", "-p", REAL, "-t", "idle", "-o", "%D").stdout.strip() != "2":
+            if time.monotonic() > deadline:
+                raise RuntimeError(self._log(f"slurmd-{REAL_NODES[0]}"))
 
     def stop(self) -> None:
         """End the daemons that were started here, by their pid files, and wait until they are gone."""
@@ -173,6 +192,12 @@ def configuration(folder: Path, *, port: int) -> str:
         f"SlurmdSpoolDir={folder / 'spool'}/%n",
         f"SlurmctldPidFile={folder / 'slurmctld.pid'}",
         f"SlurmctldLogFile={folder / 'slurmctld.log'}",
+        f"SlurmdPidFile={folder / 'slurmd-%n.pid'}",
+        f"SlurmdLogFile={folder / 'slurmd-%n.log'}",
+        "SlurmdParameters=config_overrides",
+        "ReturnToService=2",
+        "PropagateResourceLimits=NONE",
+        "KillWait=2",
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "SwitchType=switch/none",
@@ -189,8 +214,14 @@ def configuration(folder: Path, *, port: int) -> str:
         "Licenses=matlab:100,scratch:100",
         f"NodeName=p[1-1024] NodeAddr=127.0.0.1 Port={port} Boards=1 SocketsPerBoard=2 CoresPerSocket=128"
         f" ThreadsPerCore=1 RealMemory=8000000 TmpDisk=8000000 Gres={gres} Feature={FEATURES} State=DOWN",
-        f"PartitionName={PARTITION} Nodes=ALL Default=YES MaxTime=INFINITE State=UP",
-        *(f"PartitionName={name} Nodes=ALL MaxTime=INFINITE State=UP" for name in PARTITIONS),
+        *(
+            f"NodeName={name} NodeHostname={socket.gethostname().split('.')[0]} NodeAddr=127.0.0.1 Port={free_port()}"
+            " CPUs=32 Boards=1 SocketsPerBoard=2 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=512000 State=UNKNOWN"
+            for name in REAL_NODES
+        ),
+        f"PartitionName={REAL} Nodes={','.join(REAL_NODES)} MaxTime=INFINITE State=UP DefMemPerCPU=100",
+        f"PartitionName={PARTITION} Nodes=p[1-1024] Default=YES MaxTime=INFINITE State=UP",
+        *(f"PartitionName={name} Nodes=p[1-1024] MaxTime=INFINITE State=UP" for name in PARTITIONS),
     ]
     return "\n".join(lines) + "\n"
 

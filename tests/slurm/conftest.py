@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import Cluster, missing_programs
+from tests.slurm.two_nodes import Nodes
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,18 @@ def cluster() -> Iterator[Cluster]:
             yield cluster
         finally:
             cluster.stop()
+
+
+@pytest.fixture(scope="session")
+def real_nodes(cluster: Cluster) -> Cluster:
+    """The same Slurm with two nodes that run what they are given."""
+    cluster.start_nodes()
+    return cluster
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> Iterator[Nodes]:
+    """Two nodes of Flow's."""
+    nodes = Nodes(tmp_path, 2)
+    yield nodes
+    nodes.end()

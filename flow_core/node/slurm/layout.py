@@ -114,29 +114,24 @@ class Share(NamedTuple):
 
 
 def shares(options: Dict[str, str], env: Dict[str, str], hosts: List[str]) -> List[Share]:
-    """Return which node runs which tasks: blocks of neighbours, spread evenly, the first nodes having one more."""
+    """Return which node runs which tasks: blocks of neighbours, spread evenly, the first nodes having one more.
+
+    As with Slurm, the script's own count of tasks stands unless -n says otherwise, and -w names nodes that must be
+    among those used, not all of them.
+    """
     nodes = list(enumerate(hosts))
+    each = _number(options, "ntasks-per-node")
+    count = _number(options, "nodes") or len(nodes)
+    if count > len(nodes):
+        raise Wrong("%d nodes are asked for, and there are %d" % (count, len(nodes)))
+    tasks = _number(options, "ntasks") or int(env.get("SLURM_NTASKS") or 0) or (each or 1) * count
     if options.get("nodelist"):
         wanted = hostnames(options["nodelist"])
-        nodes = [(rank, host) for rank, host in nodes if host in wanted]
-        if not nodes:
-            raise Wrong("none of %s is a node of this task" % options["nodelist"])
-    each = _number(options, "ntasks-per-node")
-    count = _number(options, "nodes")
-    tasks = _number(options, "ntasks")
-    if tasks is None and not each:
-        inherited = env.get("SLURM_NTASKS")
-        if inherited and count is None and not options.get("nodelist"):
-            tasks = int(inherited)
-        elif count is None and options.get("nodelist"):
-            count = len(nodes)
-    if count is not None:
-        if count > len(nodes):
-            raise Wrong("%d nodes are asked for, and there are %d" % (count, len(nodes)))
-        nodes = nodes[:count]
-    if tasks is None:
-        tasks = (each or 1) * len(nodes)
-    nodes = nodes[: max(1, min(tasks, len(nodes)))]
+        strange = [host for host in wanted if host not in hosts]
+        if strange:
+            raise Wrong("%s is no node of this task" % strange[0])
+        nodes.sort(key=lambda node: node[1] not in wanted)
+    nodes = sorted(nodes[: min(tasks, count)])
     size, more = divmod(tasks, len(nodes))
     found = []
     first = 0
