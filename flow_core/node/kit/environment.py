@@ -78,7 +78,7 @@ def _uv(env: dict[str, str]) -> str:
     """Return uv's path, installed if need be."""
     own = path("tools")
     places = os.pathsep.join(
-        [env.get("PATH", os.defpath), os.path.join(own, "bin"), "/root/.local/bin"]
+        [env.get("PATH", os.defpath), os.path.join(own, "bin"), os.path.expanduser("~/.local/bin")]
     )
     found = shutil.which("uv", path=places)
     if found:
