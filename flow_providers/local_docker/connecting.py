@@ -28,9 +28,12 @@ from flow_providers.local_docker.execs import Execs
 from flow_providers.local_docker.fleet import DockerFleet
 from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import Images
+from flow_providers.local_docker.kept_logs import KeptLogs
+from flow_providers.local_docker.logs import DockerLogs
 from flow_providers.local_docker.market import DockerMarket
 from flow_providers.local_docker.python_kit import PythonKit
 from flow_providers.local_docker.shell import DockerShell
+from flow_providers.local_docker.talks import Talks
 from flow_providers.local_docker.volumes import DockerVolumes
 
 NAME = "local-docker"
@@ -66,6 +69,10 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         default=_text(context, "image") or IMAGE,
         settings={"host": host or ""},
     )
+    execs = Execs(engine)
+    logs = DockerLogs(
+        engine, Talks(execs), KeptLogs(state / "logs"), look=lambda: estate.look(grant=False).held()
+    )
     estate = Estate(
         engine,
         clock=context.clock,
@@ -73,13 +80,15 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         images=images,
         python=PythonKit(engine, wants_own=not _wants_images_python(context)),
         find_gpus=find_gpus,
+        before_end=logs.keep,
     )
     return Provider(
         name=NAME,
         market=DockerMarket(engine, estate, clock=context.clock, find_gpus=find_gpus),
         fleet=DockerFleet(estate),
-        shell=DockerShell(Execs(engine)),
+        shell=DockerShell(execs),
         clock=context.clock,
+        logs=logs,
         volumes=DockerVolumes(engine, estate, clock=context.clock),
         limits=Limits(
             poll_s=0.25,

@@ -16,6 +16,8 @@ WORKSPACE = "/workspace"
 #: Where the helper of a container that doesn't run as root keeps its files: below a folder that anyone may write.
 OPEN_FOLDER = "/opt/flow-user"
 OPEN_HOME = f"{OPEN_FOLDER}/home"
+#: Says where a container's helper keeps its files, where that isn't /opt/flow.
+HOME_LABEL = "flow.home"
 #: Seconds that a command has for its end when its container is stopped, before it is killed.
 STOP_S = 15
 #: What large training jobs want: pinned memory without end, 64 MB of stack, a million open files.
@@ -86,6 +88,7 @@ def container(
             CLAIM: record.claim,
             GPUS: ",".join(map(str, indices)),
             MADE: "local-docker",
+            **({} if is_root(user) else {HOME_LABEL: OPEN_HOME}),
         },
         "StopTimeout": STOP_S,
         "ExposedPorts": {f"{there}/tcp": {} for _, there in asked.publish},

@@ -59,6 +59,11 @@ class Engine:
             return None
         return json.loads(raw)
 
+    def raw(self, method: str, path: str, *, query: Mapping[str, object]) -> bytes:
+        """Return the answer's bytes. Raises as `ask` does."""
+        with self._answer(method, path, query=query) as answer:
+            return answer.read()
+
     def lines(
         self,
         method: str,

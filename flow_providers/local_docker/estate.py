@@ -6,6 +6,9 @@ stay for it. Names of containers are unique, so two who grant one bid at once ma
 by the labels of containers from before they start: of two that took the same at one moment, the one made later steps
 back before it starts.
 
+A bid that ends is first written down as ended on this machine, so that nobody grants it again while its containers go;
+whoever looks later takes away what somebody who was killed left of it. Containers without a record are nobody's, too.
+
 What we don't like: a bid that waits is granted by whoever looks next, which is the watcher, at its own pace.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from attrs import evolve, field, frozen
@@ -62,6 +65,13 @@ class World:
 
     records: dict[str, Record] = field(factory=dict)
     boxes: dict[str, dict[int, Box]] = field(factory=dict)
+    #: Records of bids that have ended and are being taken away.
+    ending: dict[str, Record] = field(factory=dict)
+
+    def held(self) -> dict[str, tuple[Record, dict[int, Box]]]:
+        """Return the record and the containers of each bid that isn't gone."""
+        known = {**self.records, **self.ending}
+        return {each.id: (each, self.boxes.get(each.id, {})) for each in known.values()}
 
     def all_boxes(self) -> list[Box]:
         """Return every container of every bid."""
@@ -75,7 +85,10 @@ class World:
 
 
 class Estate:
-    """Places, finds, grants and ends bids. `find_gpus` tells what GPUs the machine has."""
+    """Places, finds, grants and ends bids. `find_gpus` tells what GPUs the machine has.
+
+    `before_end` is called with each container that is about to be removed.
+    """
 
     def __init__(
         self,
@@ -86,6 +99,7 @@ class Estate:
         images: Images,
         python: PythonKit,
         find_gpus: Callable[[], Gpus],
+        before_end: Callable[[Record, Box], None],
     ) -> None:
         self._engine = engine
         self._clock = clock
@@ -93,17 +107,19 @@ class Estate:
         self._images = images
         self._python = python
         self._find_gpus = find_gpus
+        self._before_end = before_end
 
     def look(self, *, grant: bool = True) -> World:
         """Return what there is now; bids that wait are granted first where that can be."""
         world = self._look()
+        if not grant:
+            return world
+        self._clear(world)
         waiting = [
             record
             for record in world.records.values()
-            if world.state(record) is BidState.OPEN and self._is_left(record)
+            if world.state(record) is BidState.OPEN and self._is_left(record.created_at)
         ]
-        if not grant or not waiting:
-            return world
         for record in sorted(waiting, key=lambda each: each.created_at):
             try:
                 self.grant(record, world)
@@ -189,6 +205,9 @@ class Estate:
 
         with ThreadPoolExecutor(_LANES) as pool:
             list(pool.map(make, range(record.quantity)))
+            if record.id not in self._look().records:
+                self._remove(record)  # it was ended meanwhile
+                return
             if record.gpus and not self._holds_alone(record):
                 self._remove(record)
                 return
@@ -208,13 +227,9 @@ class Estate:
         record = world.records.get(bid_id)
         if record is None:
             return
-        self._remove(record)
         ended_at = self._clock.now().isoformat()
         self._ended.write(evolve(record, ended_at=ended_at, detail=why or "", script=""))
-        self._images.forget(bid_id)
-        self._engine.ask(
-            "DELETE", f"/volumes/flow-bid-{bid_id}", query={"force": "true"}, fine=(404,)
-        )
+        self._forget(record, world)
 
     def bid(self, bid_id: str) -> Bid:
         """Return one bid with its script while it lives, or as it ended."""
@@ -263,15 +278,34 @@ class Estate:
                 self._engine.ask, "GET", "/containers/json", query={**query, "all": "true"}
             )
         records = [read_record(each["Labels"]) for each in volumes.result()["Volumes"] or []]
-        world = World(records={record.id: record for record in records})
+        world = World()
+        for record in records:
+            gone = self._ended.read(record.id)
+            is_ended = gone is not None and gone.claim == record.claim
+            (world.ending if is_ended else world.records)[record.id] = record
         for box in boxes.result():
             ranks = world.boxes.setdefault(box["Labels"][BID], {})
             ranks[int(box["Labels"][RANK])] = box
         return world
 
-    def _is_left(self, record: Record) -> bool:
-        placed = datetime.fromisoformat(record.created_at)
-        return self._clock.now() - placed >= _PLACING
+    def _is_left(self, since: str) -> bool:
+        """Whether whoever began something then has had the time to end it."""
+        return self._clock.now() - datetime.fromisoformat(since) >= _PLACING
+
+    def _clear(self, world: World) -> None:
+        """Take away what is left of bids that ended long enough ago, and containers that are no bid's."""
+        for record in world.ending.values():
+            gone = self._ended.read(record.id)
+            if gone is not None and self._is_left(gone.ended_at):
+                self._forget(record, world)
+        for bid_id, boxes in world.boxes.items():
+            if bid_id in world.records or bid_id in world.ending:
+                continue
+            for box in boxes.values():
+                made = datetime.fromtimestamp(int(box["Created"]), timezone.utc).isoformat()
+                if self._is_left(made):
+                    self._drop(box["Id"])
+                    self._engine.ask("DELETE", f"/networks/flow-{bid_id}", fine=(403, 404))
 
     def _gpus_for(self, record: Record, world: World) -> list[tuple[int, ...]] | None:
         """Return the GPUs of each rank; None while too few are free."""
@@ -303,21 +337,28 @@ class Estate:
         }
         self._engine.ask("POST", "/networks/create", body=body, fine=(409,))
 
-    def _remove(self, record: Record) -> None:
-        def remove(rank: int) -> None:
-            path = f"/containers/{container_name(record, rank)}"
-            query = {"force": "true", "v": "true"}
-            try:
-                self._engine.ask("DELETE", path, query=query, fine=(404,))
-            except Conflict:  # someone else removes it at this moment
-                self._engine.ask(
-                    "POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,)
-                )
+    def _forget(self, record: Record, world: World) -> None:
+        for box in world.boxes.get(record.id, {}).values():
+            self._before_end(record, box)
+        self._remove(record)
+        self._images.forget(record.id)
+        self._engine.ask(
+            "DELETE", f"/volumes/flow-bid-{record.id}", query={"force": "true"}, fine=(404,)
+        )
 
+    def _drop(self, name: str) -> None:
+        path, query = f"/containers/{name}", {"force": "true", "v": "true"}
+        try:
+            self._engine.ask("DELETE", path, query=query, fine=(404,))
+        except Conflict:  # someone else removes it at this moment
+            self._engine.ask("POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,))
+
+    def _remove(self, record: Record) -> None:
+        names = [container_name(record, rank) for rank in range(record.quantity)]
         with ThreadPoolExecutor(_LANES) as pool:
-            list(pool.map(remove, range(record.quantity)))
+            list(pool.map(self._drop, names))
         if record.quantity > 1:
-            self._engine.ask("DELETE", f"/networks/{network_name(record)}", fine=(404,))
+            self._engine.ask("DELETE", f"/networks/{network_name(record)}", fine=(403, 404))
 
 
 def _age(box: Box) -> tuple[int, str]:

@@ -29,9 +29,7 @@ from flow_providers.local_docker.engine import Engine
 PYTHON_IMAGE, BARE_IMAGE = "flow-test-python", "flow-test-bare"
 _STARTS_S = 60.0
 _LEAN = [f"path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-_APPLETS = (
-    "cat echo env find grep hostname id kill ls mkdir mv ps pwd readlink rm sh sleep sort stty test touch tr true"
-)
+_APPLETS = "cat echo env find grep hostname id kill ls mkdir mv ps pwd readlink rm sh sleep sort stty test touch tr true"
 
 
 @contextmanager

@@ -1,0 +1,166 @@
+"""The logs role: the helper's files in a node's container, and copies of them when the container has gone."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flow_core.domain import node_files
+from flow_core.domain.allocation import Node, NodeState
+from flow_core.domain.run import LogChunk, RunPhase, RunReport, Stream
+from flow_core.errors import FlowError, NodeUnreachable, NotFound
+from flow_providers.local_docker.containers import HOME_LABEL
+from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.kept_logs import KeptLogs
+from flow_providers.local_docker.labels import RANK, Record
+from flow_providers.local_docker.talks import Talks
+
+_FILES = ("state.json", "log.index", "log")
+_STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
+_LANES = 8
+_KILLED = 137
+_PIECE = 1 << 20
+
+Box = Mapping[str, Any]
+#: Returns the record and the containers, by rank, of each live bid.
+Look = Callable[[], Mapping[str, tuple[Record, Mapping[int, Box]]]]
+
+
+class DockerLogs:
+    """Implements `ports.logs.Logs`."""
+
+    def __init__(self, engine: Engine, talks: Talks, kept: KeptLogs, look: Look) -> None:
+        self._engine = engine
+        self._talks = talks
+        self._kept = kept
+        self._look = look
+
+    def reports(self, bid_ids: Collection[str]) -> Mapping[str, tuple[RunReport, ...]]:
+        """See `Logs.reports`."""
+        live = self._look() if bid_ids else {}
+        with ThreadPoolExecutor(_LANES) as pool:
+            found = pool.map(lambda bid_id: self._reports(bid_id, live.get(bid_id)), bid_ids)
+            return dict(zip(bid_ids, found, strict=True))
+
+    def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
+        """See `Logs.read`."""
+        kept = self._kept.read(bid_id, rank, offset=offset, limit=limit)
+        if kept is not None:
+            return kept
+        box = self._look().get(bid_id, (None, {}))[1].get(rank)
+        if box is None:
+            raise NotFound(f"there is no log of node {rank} of bid {bid_id!r} here")
+        try:
+            return self._stretch(box, rank, offset, limit)
+        except NodeUnreachable:
+            files = self._files(box)
+            index = node_files.parse_index(files.get("log.index", b""))
+            data = files.get("log", b"")[offset : offset + limit]
+            return node_files.chunk(data, index, rank=rank, offset=offset)
+
+    def keep(self, record: Record, box: Box) -> None:
+        """Copy what a container that goes next has said; what can't be had any more isn't kept.
+
+        Raises:
+            OSError: this machine's disk is full.
+        """
+        rank = int(box["Labels"][RANK])
+        if self._kept.state(record.id, rank) is not None:
+            return
+        place = self._kept.begin(record.id, rank)
+        try:
+            state, _ = self._talks.ask(node_of(box), "report")
+            state = {**state, "reason": self._reason(state, record)}
+            (place / "state.json").write_text(json.dumps(state), "utf-8")
+            self._copy(box, rank, place)
+        except FlowError:
+            for name, content in self._files(box).items():
+                (place / name).write_bytes(content)
+        self._talks.end(node_of(box).id)
+        self._kept.keep(place, record.id, rank)
+
+    def _reports(
+        self, bid_id: str, live: tuple[Record, Mapping[int, Box]] | None
+    ) -> tuple[RunReport, ...]:
+        kept = self._kept.ranks(bid_id)
+        found = [(rank, self._kept.state(bid_id, rank)) for rank in kept]
+        if live is not None:
+            record, boxes = live
+            found += [
+                (rank, self._state(record, box)) for rank, box in boxes.items() if rank not in kept
+            ]
+        return tuple(
+            node_files.parse_state(json.dumps(state), rank=rank)
+            for rank, state in sorted(found, key=lambda each: each[0])
+            if state
+        )
+
+    def _state(self, record: Record, box: Box) -> dict[str, Any] | None:
+        """Return what a node says of its command; None before its first word, or when it can't be asked."""
+        if box["State"] == "created":
+            return None
+        try:
+            state, _ = self._talks.ask(node_of(box), "report")
+        except FlowError:
+            try:
+                state = json.loads(self._files(box, "state.json").get("state.json", b"{}"))
+            except (FlowError, ValueError):
+                return None
+            if state.get("phase") in (RunPhase.WAITING.value, RunPhase.RUNNING.value):
+                state.update(phase=RunPhase.INTERRUPTED.value, waiting_for="", wants_delivery=False)
+        return {**state, "reason": self._reason(state, record)} if state.get("phase") else None
+
+    def _reason(self, state: Mapping[str, Any], record: Record) -> str:
+        """Return why a command ended, where its exit code doesn't tell: memory that ran out."""
+        if state.get("exit_code") != _KILLED or not state.get("oom"):
+            return str(state.get("reason") or "")
+        limit = record.options.get("memory")
+        return (
+            f"ran out of memory: its container may use {limit}; give it more with --option memory=SIZE"
+            if limit
+            else "ran out of memory: this machine has no more to give"
+        )
+
+    def _stretch(self, box: Box, rank: int, offset: int, limit: int) -> LogChunk:
+        head, data = self._talks.ask(node_of(box), f"log {offset} {limit}")
+        answer = json.dumps(head).encode() + b"\n" + data
+        return node_files.parse_log_answer(answer, rank=rank, offset=offset)
+
+    def _copy(self, box: Box, rank: int, place: Path) -> None:
+        """Copy a log, and write again what describes it."""
+        with (place / "log").open("wb") as log, (place / "log.index").open("wb") as index:
+            offset = 0
+            while (chunk := self._stretch(box, rank, offset, _PIECE)).pieces:
+                for piece in chunk.pieces:
+                    log.write(piece.data)
+                    number = _STREAMS.index(piece.stream)
+                    size = len(piece.data)
+                    index.write(node_files.ENTRY.pack(offset, size, number, piece.at.timestamp()))
+                    offset += size
+
+    def _files(self, box: Box, *names: str) -> dict[str, bytes]:
+        """Return files of the helper's in a container, whether that runs or not."""
+        found = {}
+        home = box["Labels"].get(HOME_LABEL) or "/opt/flow"
+        for name in names or _FILES:
+            query = {"path": f"{home}/{name}"}
+            try:
+                raw = self._engine.raw("GET", f"/containers/{box['Id']}/archive", query=query)
+            except NotFound:
+                continue
+            with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
+                member = tar.next()
+                file = tar.extractfile(member) if member is not None else None
+                found[name] = file.read() if file is not None else b""
+        return found
+
+
+def node_of(box: Box) -> Node:
+    """Return a container as a node to talk to."""
+    name = box["Names"][0].lstrip("/")
+    return Node(id=name, rank=int(box["Labels"][RANK]), state=NodeState.RUNNING)

@@ -1,0 +1,99 @@
+"""Standing conversations with nodes: what their commands said, asked again and again without starting anything anew."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+from flow_core.domain.allocation import Node
+from flow_core.domain.run import Stream
+from flow_core.errors import FlowError, NodeUnreachable
+from flow_providers.local_docker.execs import Execs, Started, ours
+
+#: Seconds that an answer may take; a machine that swaps is slow, a container that is stopped is silent.
+_ANSWER_S = 20.0
+
+
+class Talks:
+    """Keeps one conversation a node for as long as this process lives; they end with it. Threads may share it."""
+
+    def __init__(self, execs: Execs) -> None:
+        self._execs = execs
+        self._lock = threading.Lock()
+        self._talks: dict[str, _Talk] = {}
+
+    def ask(self, node: Node, words: str) -> tuple[dict[str, Any], bytes]:
+        """Return the node's answer: a head, and the bytes that it describes.
+
+        Raises:
+            NodeUnreachable: the container doesn't run, or stopped meanwhile.
+            Transient: the engine gave no answer.
+        """
+        with self._lock:
+            talk = self._talks.setdefault(node.id, _Talk())
+        with talk.lock:
+            # What was begun before the container was restarted is over; then once more, anew.
+            is_old = talk.started is not None
+            try:
+                return talk.ask(self._execs, node, words)
+            except NodeUnreachable:
+                if not is_old:
+                    raise
+            return talk.ask(self._execs, node, words)
+
+    def end(self, node_id: str) -> None:
+        """End the conversation with a node that goes."""
+        with self._lock:
+            talk = self._talks.pop(node_id, None)
+        if talk is not None:
+            with talk.lock:
+                talk.end()
+
+
+class _Talk:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.started: Started | None = None
+        self._heard = b""
+
+    def ask(self, execs: Execs, node: Node, words: str) -> tuple[dict[str, Any], bytes]:
+        try:
+            if self.started is None:
+                self._heard = b""
+                self.started = execs.start(node, ours("serve.py"), reads=True)
+                self._frames = self.started.wire.frames()
+                self.started.wire.plug.settimeout(_ANSWER_S)
+            self.started.wire.plug.sendall(words.encode() + b"\n")
+            head: dict[str, Any] = json.loads(self._until(b"\n"))
+            return head, self._exactly(int(head.pop("bytes")))
+        except (OSError, ValueError, EOFError) as error:
+            self.end()
+            raise NodeUnreachable(f"node {node.rank} gave no answer") from error
+        except FlowError:
+            self.end()
+            raise
+
+    def end(self) -> None:
+        if self.started is not None:
+            self.started.wire.close()
+            self.started = None
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._heard:
+            self._hear()
+        line, _, self._heard = self._heard.partition(mark)
+        return line
+
+    def _exactly(self, count: int) -> bytes:
+        while len(self._heard) < count:
+            self._hear()
+        found, self._heard = self._heard[:count], self._heard[count:]
+        return found
+
+    def _hear(self) -> None:
+        frame = next(self._frames, None)
+        if frame is None:
+            raise EOFError
+        if frame[0] is Stream.OUT:
+            self._heard += frame[1]
