@@ -80,6 +80,7 @@ def connect(
     Raises:
         Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
     """
+    from flow_adapters.aws_files import AwsFiles
     from flow_adapters.packing import TarCodeStore
     from flow_adapters.vault import HandedVault
 
@@ -108,6 +109,7 @@ def connect(
             vault=vault or HandedVault(folder, clock=clock, environ=surroundings),
             defaults=_defaults(settings),
             ssh_hosts=hosts_of(folder, surroundings),
+            buckets=AwsFiles(surroundings),
         )
     )
 
@@ -205,7 +207,10 @@ def open_journal(state_dir: Path) -> Journal:
 def _watch(folder: Path, clock: SystemClock, environ: Mapping[str, str], *, watched: bool) -> Watch:
     if watched:
         return Unwatched()
+    from flow_adapters.aws_files import SECRETS
+
     names = [each for variables in _secret_variables().values() for each in variables]
+    names += SECRETS
     secrets = {name: environ[name] for name in names if name in environ}
     return ProcessWatch(folder, clock=clock, environ=environ, secrets=secrets)
 

@@ -67,6 +67,10 @@ class TaskRecord:
     #: When the request last left, and since when complete listings lack its name (None: seen, or not looked since).
     sent_at: datetime | None = None
     absent_since: datetime | None = None
+    #: Names of volumes that it makes for itself, with spaces between; empty once a bid of its own has them.
+    volumes_made: str = ""
+    #: When the keys to its buckets expire that its nodes have; None for never, or where it mounts none.
+    keys_expire_at: datetime | None = None
     code_digest: str | None = None
     code_location: str | None = None
     #: The membership last delivered, and what it said (`Allocation.signature`).

@@ -14,6 +14,7 @@ from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeExit, NodeLost
+from flow_core.services.data_buckets import expiry_of
 from flow_core.services.placing import note
 from flow_core.services.ports import Ports
 from flow_core.services.setting_up import setup_of
@@ -43,7 +44,10 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
             return False
         ports.journal.update(
-            record.token, membership=delivery.number, membership_signature=delivery.signature
+            record.token,
+            membership=delivery.number,
+            membership_signature=delivery.signature,
+            keys_expire_at=expiry_of(setup),
         )
         note(
             ports,

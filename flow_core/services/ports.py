@@ -9,6 +9,7 @@ from attrs import field, frozen
 from flow_core.domain.money import Price
 from flow_core.domain.script import NodeFiles
 from flow_core.domain.shape import InstanceShape
+from flow_core.ports.buckets import Buckets
 from flow_core.ports.clock import Clock
 from flow_core.ports.code import CodeStore
 from flow_core.ports.journal import Journal
@@ -47,3 +48,5 @@ class Ports:
     defaults: Defaults = field(factory=Defaults)
     #: Where this machine's ssh finds nodes by name; None where it isn't to.
     ssh_hosts: SshHosts | None = None
+    #: Where the user's keys to buckets are found; None where none are.
+    buckets: Buckets | None = None

@@ -15,12 +15,18 @@ from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Mount, Recover, Source
+from flow_core.domain.task_parts import Recover
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
+from flow_core.services.data_buckets import hand_over, planned_buckets
+from flow_core.services.data_volumes import (
+    planned_volumes,
+    region_of_volumes,
+    unsupported_mounts,
+)
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import give_back, look
-from flow_core.services.placing import attachments_of, note, options_for, place
+from flow_core.services.placing import note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
 from flow_core.services.prices import by_policy
@@ -61,14 +67,12 @@ class Tasks:
             spec = evolve(
                 spec,
                 instance_type=spec.instance_type or defaults.instance_type,
-                region=spec.region or self._region_of_volumes(spec) or self._default_region(spec),
+                region=spec.region
+                or region_of_volumes(self._ports, spec)
+                or self._default_region(spec),
             )
         checked(self._ports, spec)
-        problems = (
-            {}
-            if not spec.mounts
-            else _unsupported_mounts(spec.mounts, provider.limits.mounts, provider.name)
-        )
+        problems = unsupported_mounts(spec, provider)
         if spec.name is not None and spec.name in {
             record.name for record in self._ports.journal.live(provider=provider.name)
         }:
@@ -82,12 +86,13 @@ class Tasks:
         for dependency in spec.after:
             self._ports.journal.find(dependency.task)
         if spec.reservation is not None:
-            return plan_on(self._ports, spec)
+            plan = plan_on(self._ports, spec)
+            return evolve(plan, notes=(*plan.notes, *planned_buckets(self._ports, spec)))
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
         plan = by_policy(self._ports, plan)
-        if any(mount.kind is Source.VOLUME for mount in spec.mounts):
-            attachments_of(spec, provider.need_volumes().volumes(), region=plan.quote.region)
-        notes = [provider.limits.image_note] if spec.image and provider.limits.image_note else []
+        notes = planned_volumes(self._ports, spec, region=plan.quote.region)
+        notes += planned_buckets(self._ports, spec)
+        notes += [provider.limits.image_note] if spec.image and provider.limits.image_note else []
         return evolve(plan, notes=tuple(notes))
 
     def submit(self, spec: TaskSpec, *, plan: Plan | None = None) -> TaskRecord:
@@ -122,6 +127,7 @@ class Tasks:
         )
         ports.watch.ensure()
         ports.vault.entrust(record.token, secrets)
+        hand_over(ports, record)
         ports.journal.add(record)
         note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
         ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above
@@ -301,29 +307,3 @@ class Tasks:
     def _default_region(self, spec: TaskSpec) -> str | None:
         """Return the region of the settings; one that may move begins wherever it is cheapest."""
         return None if spec.recovery.how is Recover.MOVE else self._ports.defaults.region
-
-    def _region_of_volumes(self, spec: TaskSpec) -> str | None:
-        names = {mount.target for mount in spec.mounts if mount.kind is Source.VOLUME}
-        if not names or self._ports.provider.volumes is None:
-            return None
-        found = [
-            volume
-            for volume in self._ports.provider.volumes.volumes()
-            if names & {volume.name, volume.id}
-        ]
-        return found[0].region if found else None
-
-
-def _unsupported_mounts(
-    mounts: Sequence[Mount], able: frozenset[Source], provider: str
-) -> dict[str, str]:
-    unable = [mount for mount in mounts if mount.kind not in able]
-    if not unable:
-        return {}
-    able_words = ", ".join(sorted(source.value for source in able)) or "none"
-    return {
-        "mounts": "; ".join(
-            f"{provider} can't mount {mount.source!r} at {mount.path}" for mount in unable
-        )
-        + f" (it can: {able_words})"
-    }

@@ -33,6 +33,7 @@ from flow_core.domain.status import TaskView
 from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import FlowError, NotFound
 from flow_core.services.costs import Cost, Costs
+from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
 from flow_core.services.looking import give_back, look
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
@@ -62,6 +63,7 @@ class Watcher:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._costs = Costs(ports)
+        self._renewals = Renewals(ports)
         self._deadlines: list[datetime] = []
         self._troubles: dict[str, str] = {}
 
@@ -186,6 +188,8 @@ class Watcher:
             self._deadlines.append(record.outage_since + OUTAGE)
         for action in decide(seen):
             self._do(action, view, cost)
+        if view.allocation is not None:
+            self._renewals.renew(record, view.allocation)
 
     def _is_forgotten(self, record: TaskRecord) -> bool:
         """Whether the provider, asked for the bid itself, doesn't know it; a lagging listing is not that."""
@@ -244,6 +248,7 @@ class Watcher:
         final = self._costs.of([record])[record.token]
         self._ports.journal.update(record.token, released=True, spent=final.spent)
         self._ports.vault.forget(record.token)
+        forget(self._ports, record)
 
     def _observe(self, action: Observe, view: TaskView, now: datetime) -> None:
         record = view.record

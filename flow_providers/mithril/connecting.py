@@ -126,7 +126,9 @@ def open_provider(
         limits=Limits(
             listing_lag_s=listing_lag_s,
             script_chars=SCRIPT_CHARS,
-            mounts=frozenset({Source.VOLUME}),
+            mounts=frozenset({Source.VOLUME, Source.S3}),
+            volume_path="/mnt/{name}",
+            volume_device="/dev/disk/by-id/virtio-{id:.20}",
             image_note=_IMAGE_NOTE,
             notice_file="/opt/mithril/MITHRIL_SIGNAL.yml",
             scratch_paths=("/mnt/local",),

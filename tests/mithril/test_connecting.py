@@ -52,7 +52,7 @@ def test_connecting_asks_nothing(tmp_path):
 
     assert "mithril" == provider.name
     assert (10_000, 60.0) == (provider.limits.script_chars, provider.limits.listing_lag_s)
-    assert frozenset({Source.VOLUME}) == provider.limits.mounts
+    assert frozenset({Source.VOLUME, Source.S3}) == provider.limits.mounts
     assert not provider.limits.script_is_private
 
 
