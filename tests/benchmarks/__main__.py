@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
+from tests.benchmarks.bench_mithril import listing, looking, submitting
 from tests.benchmarks.bench_simulator import simulator
 from tests.benchmarks.bench_slurm import bench_slurm
 from tests.benchmarks.bench_ssh import no_op
@@ -51,6 +52,9 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "slurm": slurm,
     "backtest": backtest,
     "simulator": simulator,
+    "mithril-list": listing,
+    "mithril-status": looking,
+    "mithril-submit": submitting,
     "ssh": no_op,
     "installed": installed,
 }

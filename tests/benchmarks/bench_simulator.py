@@ -29,7 +29,7 @@ _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIIgZ8Pb0Q8kqkDEOsPOmLbXk2mXj8bSHGdT
 
 def simulator(effort: Effort) -> list[Measured]:
     """Replies while ten thousand bids are placed, cleared, listed page by page and looked at."""
-    with _filled(500 if effort.is_quick else BIDS) as world:
+    with filled(500 if effort.is_quick else BIDS) as world:
         replies = {
             "place a bid": world.placed,
             "a round of every market": world.rounds(),
@@ -58,10 +58,11 @@ def simulator(effort: Effort) -> list[Measured]:
     return [whole, *lines]
 
 
-class _World:
+class World:
     """A simulator in a folder, and what was asked of it."""
 
-    def __init__(self, service: Service, clock: ManualClock) -> None:
+    def __init__(self, service: Service, clock: ManualClock, folder: Path) -> None:
+        self.folder = folder
         self._service = service
         self._clock = clock
         self._headers = {"authorization": f"Bearer {service.api_key}", "host": "localhost"}
@@ -161,7 +162,8 @@ class _World:
 
 
 @contextmanager
-def _filled(count: int) -> Iterator[_World]:
+def filled(count: int) -> Iterator[World]:
+    """Give a simulator with so many bids in its markets, some of them ended."""
     name = "h100-80gb.sxm.8x"
     markets = tuple(
         MarketOnOffer(
@@ -173,6 +175,6 @@ def _filled(count: int) -> Iterator[_World]:
     with tempfile.TemporaryDirectory() as folder:
         clock = ManualClock()
         service = on_disk(Path(folder), clock, rate=1.0, mood=Mood.QUIET, seed=1, markets=markets)
-        world = _World(service, clock)
+        world = World(service, clock, Path(folder))
         world.fill(count)
         yield world

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
@@ -126,6 +126,18 @@ class Simulator:
         """Where it answers."""
         return str(self.said["url"])
 
+    def get(self, path: str, query: Mapping[str, str]) -> Any:
+        """Ask the API as the user."""
+        reply = httpx.get(
+            f"{self.url}{path}",
+            params=query,
+            headers={"authorization": f"Bearer {self.said['api_key']}"},
+            trust_env=False,
+            timeout=PATIENCE_S,
+        )
+        assert reply.is_success, reply.text
+        return reply.json()
+
     def control(self, name: str, **body: Any) -> Any:
         """Ask the control API: with a body to do something, without one to tell."""
         reply = httpx.request(
@@ -154,12 +166,12 @@ class Simulator:
 
 
 @contextmanager
-def serving(user: User, *, rate: float = 600) -> Iterator[Simulator]:
-    """Serve simulated Mithril as `user` until the end of the block; nothing of it runs afterwards."""
+def serving(user: User, *words: str, rate: float = 600) -> Iterator[Simulator]:
+    """Serve simulated Mithril as `user`, with `words` as options too, until the end of the block."""
     process = subprocess.Popen(
         [
             BIN / "flow", "mock", "serve", "--port", "0", "--rate", str(rate), "--mood", "quiet",
-            "--control", "--json",
+            "--control", "--json", *words,
         ],
         cwd=user.folder, env=user.environ, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
