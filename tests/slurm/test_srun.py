@@ -120,3 +120,14 @@ def test_a_signal_before_the_end_reaches_the_script(nodes: Nodes):
     )
 
     assert (5, "told\n") == (done.returncode, done.stdout)
+
+
+def test_tasks_hear_that_their_node_stops(nodes: Nodes):
+    """TERM for a node's agent is TERM for its tasks, which may save and end as they like."""
+    done = nodes.run(
+        "-n 2",
+        'srun bash -c \'trap "echo saved; exit 3" TERM; [ $SLURM_NODEID = 1 ] || exit 0; '
+        "kill -TERM $PPID; sleep 20 >/dev/null 2>&1 & wait'; echo $?\n",
+    )
+
+    assert ["saved", "3"] == done.stdout.splitlines()

@@ -44,15 +44,17 @@ class Agent:
         self.env = env
         self.key = env["FLOW_SLURM_KEY"]
         self.stopped = threading.Event()
+        self.ending = False
+        self.steps: List[Step] = []
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.listener.bind((host, port_of(rank, env)))
         self.listener.listen(128)
 
     def serve(self) -> None:
-        """Answer until stopped."""
+        """Answer until stopped, or until every task has ended where they were told to."""
         self.listener.settimeout(0.5)
-        while not self.stopped.is_set():
+        while not self.stopped.is_set() and (not self.ending or self.is_busy()):
             try:
                 connection, _ = self.listener.accept()
             except socket.timeout:
@@ -60,6 +62,16 @@ class Agent:
             connection.settimeout(None)
             threading.Thread(target=self.answer, args=(connection,), daemon=True).start()
         self.listener.close()
+
+    def end(self) -> None:
+        """Tell every task that the node stops; they have as long as the node gives them."""
+        self.ending = True
+        for step in self.steps:
+            step.tell(signal.SIGTERM)
+
+    def is_busy(self) -> bool:
+        """Whether a task still runs."""
+        return any(child.poll() is None for step in self.steps for child in step.children.values())
 
     def answer(self, connection: socket.socket) -> None:
         """Hear one request, once it is known to come from a fellow."""
@@ -78,7 +90,9 @@ class Agent:
             if asked.get("stop"):
                 self.stopped.set()
                 return
-            Step(stream, asked, self.env).run()
+            step = Step(stream, asked, self.env)
+            self.steps.append(step)
+            step.run()
 
 
 class Step:

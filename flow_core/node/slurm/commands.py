@@ -66,10 +66,12 @@ def scontrol(words: List[str]) -> int:
 def agent(rank: int) -> int:
     """Serve the other nodes' steps until the script has ended."""
     try:
-        Agent(rank, own_env()).serve()
+        here = Agent(rank, own_env())
     except OSError as error:
         sys.stderr.write("flow: srun can't reach this node: %s\n" % error)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: here.end())
+    here.serve()
     return 0
 
 
