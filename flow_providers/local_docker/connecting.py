@@ -70,8 +70,9 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         settings={"host": host or ""},
     )
     execs = Execs(engine)
+    talks = Talks(execs)
     logs = DockerLogs(
-        engine, Talks(execs), KeptLogs(state / "logs"), look=lambda: estate.look(grant=False).held()
+        engine, talks, KeptLogs(state / "logs"), look=lambda: estate.look(grant=False).held()
     )
     estate = Estate(
         engine,
@@ -86,7 +87,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         name=NAME,
         market=DockerMarket(engine, estate, clock=context.clock, find_gpus=find_gpus),
         fleet=DockerFleet(estate),
-        shell=DockerShell(execs),
+        shell=DockerShell(execs, talks),
         clock=context.clock,
         logs=logs,
         volumes=DockerVolumes(engine, estate, clock=context.clock),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
-import shlex
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
-from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
+from flow_core.errors import FlowError
+from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
 from flow_providers.local_docker.containers import WORKSPACE
-from flow_providers.local_docker.execs import Execs, ours
+from flow_providers.local_docker.execs import Execs
 from flow_providers.local_docker.fanout import run_together
 from flow_providers.local_docker.forwarding import forwarded
+from flow_providers.local_docker.talks import Talks
 
-#: Where a node remembers which bundle each of its folders holds.
-_KNOWN = '"${FLOW_HOME:-/opt/flow}/uploads"'
+_LANES = 8
 _CHUNK = 1 << 20
 _LOGIN = "if command -v bash >/dev/null; then exec bash -l; else exec sh -l; fi"
 
@@ -25,8 +27,9 @@ _LOGIN = "if command -v bash >/dev/null; then exec bash -l; else exec sh -l; fi"
 class DockerShell:
     """Implements `ports.shell.RemoteShell`."""
 
-    def __init__(self, execs: Execs) -> None:
+    def __init__(self, execs: Execs, talks: Talks) -> None:
         self._execs = execs
+        self._talks = talks
 
     def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`."""
@@ -35,36 +38,8 @@ class DockerShell:
     def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`."""
         place = posixpath.normpath(posixpath.join(WORKSPACE, target))
-        line = f"{bundle.digest} {place}"
-        known = f"test -d {shlex.quote(place)} && grep -qxF {shlex.quote(line)} {_KNOWN}"
-        lacking: list[Node] = []
-        checks = [Call(node=node, line=f"{{ {known}; }} 2>/dev/null") for node in nodes]
-        with closing(run_together(self._execs, checks, timeout_s=None)) as events:
-            for event in events:
-                if isinstance(event, NodeExit) and event.code != 0:
-                    lacking.append(event.node)
-                elif not isinstance(event, NodeOutput):
-                    yield event
-        # The folder's older line goes first: what breaks off in between is no bundle's.
-        forget = f"mkdir -p {_folder(_KNOWN)}; touch {_KNOWN}; "
-        forget += f"grep -v {shlex.quote(' ' + place + '$')} {_KNOWN} > {_KNOWN}.new; "
-        keep = f"{forget} mv {_KNOWN}.new {_KNOWN}"
-        unpack = shlex.join(ours("unpack.py", place))
-        store = f"echo {shlex.quote(line)} >> {_KNOWN}"
-        calls = [
-            Call(node=node, line=f"{keep}; {unpack} && {store}", stdin=_Archive(bundle.location))
-            for node in lacking
-        ]
-        said: dict[str, bytes] = {}
-        with closing(run_together(self._execs, calls, timeout_s=None)) as events:
-            for event in events:
-                if isinstance(event, NodeOutput):
-                    said[event.node.id] = said.get(event.node.id, b"") + event.data
-                elif isinstance(event, NodeExit) and event.code:
-                    words = said.get(event.node.id, b"").decode("utf-8", "replace").strip()
-                    yield NodeLost(event.node, words or f"unpacking ended with {event.code}")
-                else:
-                    yield event
+        with ThreadPoolExecutor(_LANES) as pool:
+            yield from pool.map(lambda node: self._unpacked(node, bundle, place), nodes)
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`."""
@@ -77,18 +52,30 @@ class DockerShell:
         """See `RemoteShell.forward`."""
         return forwarded(self._execs, node, port, local_port=local_port)
 
+    def _unpacked(self, node: Node, bundle: Bundle, place: str) -> NodeEvent:
+        told: dict[str, object] = {"target": place, "digest": bundle.digest}
+        try:
+            head, _ = self._talks.ask(node, f"known {json.dumps(told)}")
+            if not head["known"]:
+                archive = Path(bundle.location)
+                told["size"] = archive.stat().st_size
+                words = f"unpack {json.dumps(told)}"
+                head, _ = self._talks.ask(node, words, Archive(archive))
+        except FlowError as error:
+            return NodeLost(node, error.message)
+        except OSError as error:
+            return NodeLost(node, f"{error.filename}: {error.strerror}")
+        return NodeLost(node, head["lost"]) if head.get("lost") else NodeExit(node, 0)
 
-class _Archive:
+
+class Archive:
     """A file's bytes in pieces, from the beginning each time."""
 
-    def __init__(self, location: str) -> None:
-        self._location = location
+    def __init__(self, path: Path) -> None:
+        self._path = path
 
     def __iter__(self) -> Iterator[bytes]:
-        with Path(self._location).open("rb") as stream:
+        """Read it."""
+        with self._path.open("rb") as stream:
             while piece := stream.read(_CHUNK):
                 yield piece
-
-
-def _folder(path: str) -> str:
-    return path.replace("/uploads", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from flow_core.domain.allocation import Node
@@ -23,8 +24,10 @@ class Talks:
         self._lock = threading.Lock()
         self._talks: dict[str, _Talk] = {}
 
-    def ask(self, node: Node, words: str) -> tuple[dict[str, Any], bytes]:
-        """Return the node's answer: a head, and the bytes that it describes.
+    def ask(
+        self, node: Node, words: str, given: Iterable[bytes] = ()
+    ) -> tuple[dict[str, Any], bytes]:
+        """Return the node's answer: a head, and the bytes that it describes. `given` follows the words.
 
         Raises:
             NodeUnreachable: the container doesn't run, or stopped meanwhile.
@@ -36,11 +39,11 @@ class Talks:
             # What was begun before the container was restarted is over; then once more, anew.
             is_old = talk.started is not None
             try:
-                return talk.ask(self._execs, node, words)
+                return talk.ask(self._execs, node, words, given)
             except NodeUnreachable:
                 if not is_old:
                     raise
-            return talk.ask(self._execs, node, words)
+            return talk.ask(self._execs, node, words, given)
 
     def end(self, node_id: str) -> None:
         """End the conversation with a node that goes."""
@@ -57,14 +60,18 @@ class _Talk:
         self.started: Started | None = None
         self._heard = b""
 
-    def ask(self, execs: Execs, node: Node, words: str) -> tuple[dict[str, Any], bytes]:
+    def ask(
+        self, execs: Execs, node: Node, words: str, given: Iterable[bytes]
+    ) -> tuple[dict[str, Any], bytes]:
         try:
             if self.started is None:
                 self._heard = b""
                 self.started = execs.start(node, ours("serve.py"), reads=True)
                 self._frames = self.started.wire.frames()
                 self.started.wire.plug.settimeout(_ANSWER_S)
-            self.started.wire.plug.sendall(words.encode() + b"\n")
+            self.started.wire.plug.sendall(words.encode("utf-8", "surrogateescape") + b"\n")
+            for piece in given:
+                self.started.wire.plug.sendall(piece)
             head: dict[str, Any] = json.loads(self._until(b"\n"))
             return head, self._exactly(int(head.pop("bytes")))
         except (OSError, ValueError, EOFError) as error:

@@ -1,7 +1,9 @@
-"""Answers what a command says and how it ends, for as long as it is asked: lines in, a line of JSON and bytes out.
+"""Answers for a node, for as long as it is asked: lines in, a line of JSON and bytes out.
 
     report            the helper's state, with `alive`: whether the helper runs, and `oom`: what ran out of memory
     log OFFSET LIMIT  a stretch of the log, described as the helper's own `log` does
+    known JSON        whether a folder of the node holds a bundle already
+    unpack JSON       unpack the archive that follows below a folder, and nowhere else; `lost` says why it can't be
 
 Starting something in a running container takes a tenth of a second and more; asking this takes none.
 Python 3.8, standard library only.
@@ -12,11 +14,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import struct
 import sys
+import tarfile
 from typing import Any
 
-# ruff: noqa: PTH118, PTH123
+# ruff: noqa: PTH101, PTH103, PTH104, PTH108, PTH112, PTH113, PTH114, PTH118, PTH123, PTH211, UP031
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 ENTRY = struct.Struct("<QIId")
 STREAMS = ("out", "err", "note")
@@ -29,10 +33,15 @@ OOM = (
 def main() -> None:
     """Answer line after line until there are no more."""
     for line in sys.stdin.buffer:
-        words = line.split()
-        head, data = report(), b""
-        if words[0] == b"log":
-            head, data = stretch(int(words[1]), int(words[2]), head)
+        verb, _, words = line.partition(b" ")
+        head, data = {}, b""
+        if verb in (b"known", b"unpack"):
+            head = known(json.loads(words)) if verb == b"known" else unpacked(json.loads(words))
+        elif verb == b"log":
+            offset, limit = map(int, words.split())
+            head, data = stretch(offset, limit, report())
+        else:
+            head = report()
         head["bytes"] = len(data)
         sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + data)
         sys.stdout.buffer.flush()
@@ -80,6 +89,91 @@ def stretch(offset: int, limit: int, state: dict[str, Any]) -> tuple[dict[str, A
         return head, b""
     with open(os.path.join(HOME, "log"), "rb") as file:
         return head, os.pread(file.fileno(), end - offset, offset)
+
+
+def known(asked: dict[str, Any]) -> dict[str, Any]:
+    """Say whether the folder holds the bundle."""
+    target = asked["target"]
+    return {"known": os.path.isdir(target) and loaded("uploads").get(target) == asked["digest"]}
+
+
+def unpacked(asked: dict[str, Any]) -> dict[str, Any]:
+    """Unpack what follows; which bundle the folder holds is forgotten before and noted after."""
+    target, source = asked["target"], Taken(asked["size"])
+    try:
+        note(target, None)
+        os.makedirs(target, exist_ok=True)
+        with tarfile.open(fileobj=source, mode="r|*") as tar:  # type: ignore[call-overload]
+            for member in tar:
+                place(tar, member, target)
+        note(target, asked["digest"])
+        return {}
+    except (OSError, tarfile.TarError) as error:
+        return {"lost": "%s: %s" % (target, error)}
+    finally:
+        while source.read(1 << 20):
+            pass
+
+
+class Taken:
+    """So many bytes of standard input, as a file that ends."""
+
+    def __init__(self, size: int) -> None:
+        self.left = size
+
+    def read(self, count: int) -> bytes:
+        """Return up to so many bytes."""
+        data = sys.stdin.buffer.read(min(count, self.left))
+        self.left -= len(data)
+        return data
+
+
+def note(target: str, digest: Any) -> None:
+    """Remember which bundle a folder holds."""
+    uploads = dict(loaded("uploads"), **{target: digest})
+    os.makedirs(HOME, exist_ok=True)
+    new = os.path.join(HOME, "uploads.%d" % os.getpid())
+    with open(new, "w") as file:
+        json.dump(uploads, file)
+    os.rename(new, os.path.join(HOME, "uploads"))
+
+
+def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
+    """Put one member where it belongs."""
+    parts = [part for part in member.name.split("/") if part not in ("", ".")]
+    if member.name.startswith("/") or ".." in parts:
+        raise tarfile.TarError("%r would land outside the folder" % member.name)
+    if not parts:
+        return
+    path = target
+    for part in parts[:-1]:
+        path = os.path.join(path, part)
+        if os.path.islink(path) or os.path.isfile(path):
+            os.unlink(path)
+        os.makedirs(path, exist_ok=True)
+    path = os.path.join(path, parts[-1])
+    if member.isdir():
+        if os.path.islink(path) or os.path.isfile(path):
+            os.unlink(path)
+        os.makedirs(path, exist_ok=True)
+        os.chmod(path, member.mode & 0o777 | 0o700)
+        return
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    elif os.path.lexists(path):
+        os.unlink(path)
+    if member.issym():
+        os.symlink(member.linkname, path)
+    elif member.isfile():
+        source = tar.extractfile(member)
+        assert source is not None
+        mode = member.mode & 0o777
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+        os.chmod(path, mode)
+        os.utime(path, (member.mtime, member.mtime))
+    else:
+        raise tarfile.TarError("%r is neither file, folder nor symlink" % member.name)
 
 
 def lives() -> bool:
