@@ -7,17 +7,14 @@ starts a shell. What differs is the client. Every HOME is empty; the peers check
 from __future__ import annotations
 
 import getpass
-import os
-import subprocess
 import sys
 import tempfile
-import time
 import venv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from tests.benchmarks.harness import Effort, Measured, by_turns, median, process, surroundings
 from tests.ssh.cloud import Cloud
@@ -106,9 +103,9 @@ class _Site:
         )
         file = cloud.saved(home / "cloud.json")
         words = [sys.executable, "-m", "tests.ssh.cloud", str(file), "ssh", "train", "--", "true"]
-        ran = _run(words, env=self._environ(home, PYTHONPATH=str(ROOT)), said=home / "said")
-        self.peaks_mb.append(ran.peak_mb)
-        return ran.took_s
+        took = process(words, env=self._environ(home, PYTHONPATH=str(ROOT)), cwd=ROOT)
+        self.peaks_mb.append(int((home / "peak-kb").read_text()) / 1024)
+        return took
 
     def clush(self, count: int) -> float:
         """Run clush as it comes, with the hosts as names of one address."""
@@ -120,14 +117,14 @@ class _Site:
             " StrictHostKeyChecking no\n UserKnownHostsFile /dev/null\n"
         )
         words = [self._peer("clush"), "-o", f"-F {config}", "-S", "-w", f"n[1-{count}]", "true"]
-        return _run(words, env=self._environ(home), said=home / "said").took_s
+        return process(words, env=self._environ(home))
 
     def parallel_ssh(self, count: int) -> float:
         """Run a program of parallel-ssh's, all hosts at once."""
         home = Path(tempfile.mkdtemp(dir=self.folder))
         told = [str(count), str(self.sshd.port), getpass.getuser(), str(self.sshd.user_key)]
         words = [self._peer("python"), "-c", _PROGRAM, *told]
-        return _run(words, env=self._environ(home), said=home / "said").took_s
+        return process(words, env=self._environ(home))
 
     def _peer(self, name: str) -> str:
         return str(self.folder / "peers" / "bin" / name)
@@ -136,28 +133,6 @@ class _Site:
         found = surroundings(HOME=str(home), **more)
         found.pop("SSH_AUTH_SOCK", None)
         return found
-
-
-@frozen
-class _Ran:
-    """How long a process took, and the most memory it had."""
-
-    took_s: float
-    peak_mb: float
-
-
-def _run(words: Sequence[str], *, env: Mapping[str, str], said: Path) -> _Ran:
-    with said.open("wb") as file:
-        begun = time.perf_counter()
-        child = subprocess.Popen(
-            words, env=dict(env), cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file
-        )
-        _, status, usage = os.wait4(child.pid, 0)
-        took = time.perf_counter() - begun
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode != 0:
-        raise RuntimeError(f"{words} ended with {child.returncode}: {said.read_text()[-2_000:]}")
-    return _Ran(took, usage.ru_maxrss / 1024)
 
 
 @contextmanager

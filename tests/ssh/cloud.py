@@ -209,6 +209,10 @@ def main(words: Sequence[str]) -> int:
     }
     invocation = Invocation(connect=lambda *_: cloud.session(), environ=environ)
     code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
+    # Told by itself: what a parent is told of a child counts the parent's own memory, shared before the exec.
+    status = Path("/proc/self/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
+    Path(cloud.folder, "peak-kb").write_text(peak)
     return code
 
 
