@@ -7,20 +7,21 @@ Python and make trust them: with the same size and time, a changed module would 
 
 from __future__ import annotations
 
-import hashlib
+import io
 import os
 import stat
-import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO
 
 from flow_adapters.clocks import SystemClock
+from flow_adapters.contents import Contents, is_whole, read_contents
 from flow_adapters.files import meaning_of
-from flow_adapters.walking import Found, unreadable, walk
+from flow_adapters.tarring import unchanged, write_tar
+from flow_adapters.walking import Found, walk
 from flow_core.domain.code import Bundle
 from flow_core.domain.spelling import nearest
 from flow_core.errors import InvalidRequest, NotFound
@@ -29,8 +30,9 @@ from flow_core.ports.clock import Clock
 LIMIT_BYTES = 500_000_000
 #: A snapshot this young may belong to a task that is about to be written down; it is not dropped.
 GRACE = timedelta(hours=1)
-_CHUNK = 1 << 20
 _BEGUN = ".packing-"
+#: How many snapshots are looked at for one of the same folder.
+_LOOKED_AT = 8
 _OFFENDERS = 5
 
 
@@ -55,27 +57,30 @@ class TarCodeStore:
         self._clock = clock or SystemClock()
 
     def pack(self, folder: str) -> Bundle:
-        """See `CodeStore.pack`."""
+        """See `CodeStore.pack`; what is as it was in the last snapshot of this folder isn't read again."""
         top = _folder(folder)
         found = walk(top, without=self._without)
         _refuse_too_large(found, self._limit_bytes, folder)
         files = sum(not stat.S_ISDIR(each.mode) for each in found)
         size = sum(each.size for each in found)
-        with self._begun() as (archive, temporary):
-            digest = _write_tar(archive, top, found)
-            archive.flush()
-            target = self._store / f"{digest}.{files}.{size}.tar"
-            if not target.exists():
-                os.fsync(archive.fileno())
+        with self._last_of(top) as (earlier, last):
+            same = unchanged(found, earlier) if earlier is not None else {}
+            if earlier is not None and len(same) == len(found) == len(earlier.members):
+                os.utime(last.name)
+                return self.bundle(earlier.digest)
+            with self._begun() as (archive, temporary):
+                began_ns = os.fstat(archive.fileno()).st_mtime_ns
+                contents = write_tar(archive, top, found, same=same, last=last, began_ns=began_ns)
+                archive.write(contents.footer())
+                archive.flush()
+                target = self._store / f"{contents.digest}.{files}.{size}.tar"
                 temporary.replace(target)
-            else:
-                os.utime(target)
-        return Bundle(digest=digest, location=str(target), files=files, bytes=size)
+        return Bundle(digest=contents.digest, location=str(target), files=files, bytes=size)
 
     def bundle(self, digest: str) -> Bundle:
-        """See `CodeStore.bundle`."""
+        """See `CodeStore.bundle`; one that a crash of the machine cut short counts as dropped."""
         for path in self._archives():
-            if path.name.startswith(f"{digest}."):
+            if path.name.startswith(f"{digest}.") and is_whole(path):
                 _, files, size, _ = path.name.split(".")
                 return Bundle(digest=digest, location=str(path), files=int(files), bytes=int(size))
         raise NotFound(
@@ -100,6 +105,18 @@ class TarCodeStore:
         return [path for path in self._store.glob("*.tar") if path.name.count(".") == 3]
 
     @contextmanager
+    def _last_of(self, top: Path) -> Iterator[tuple[Contents | None, IO[bytes]]]:
+        """Yield what the newest snapshot of the folder `top` holds, and its archive; None where there is none."""
+        with ExitStack() as stack:
+            for path in sorted(self._archives(), key=_age, reverse=True)[:_LOOKED_AT]:
+                with suppress(OSError):
+                    contents = read_contents(path)
+                    if contents is not None and contents.folder == str(top):
+                        yield contents, stack.enter_context(path.open("rb"))
+                        return
+            yield None, stack.enter_context(io.BytesIO())
+
+    @contextmanager
     def _begun(self) -> Iterator[tuple[IO[bytes], Path]]:
         """While entered, a new file in the store; unless it was moved away by then, nothing is left of it."""
         try:
@@ -114,6 +131,13 @@ class TarCodeStore:
             raise meaning_of(self._store, error) from error
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _age(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _folder(folder: str) -> Path:
@@ -154,94 +178,3 @@ def _refuse_too_large(found: list[Found], limit_bytes: int, folder: str) -> None
 
 def _megabytes(size: int) -> str:
     return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.1f} MB"
-
-
-def _write_tar(archive: IO[bytes], top: Path, found: list[Found]) -> str:
-    """Write everything in `found` and return the digest of it all."""
-    digest = hashlib.sha256()
-    root = os.fsencode(top)
-    for each in found:
-        if stat.S_ISDIR(each.mode):
-            content = _write_folder(archive, root, each)
-        elif stat.S_ISLNK(each.mode):
-            content = _write_link(archive, root, each)
-        else:
-            content = _write_file(archive, root, each)
-        kind = stat.S_IFMT(each.mode) | _kept_mode(each.mode)
-        digest.update(b"%d %d " % (kind, len(each.path)) + each.path + content)
-    archive.write(bytes(2 * tarfile.BLOCKSIZE))
-    return digest.hexdigest()
-
-
-def _write_folder(archive: IO[bytes], root: bytes, each: Found) -> bytes:
-    info, path = _info(each, tarfile.DIRTYPE), root + b"/" + each.path
-    with _readable(each.path):
-        info.mtime = int(os.lstat(path).st_mtime)
-    archive.write(_header(info))
-    return b""
-
-
-def _write_link(archive: IO[bytes], root: bytes, each: Found) -> bytes:
-    info, path = _info(each, tarfile.SYMTYPE), root + b"/" + each.path
-    with _readable(each.path):
-        target = os.readlink(path)  # noqa: PTH115  # bytes
-        info.mtime = int(os.lstat(path).st_mtime)
-    info.linkname = os.fsdecode(target)
-    archive.write(_header(info))
-    return b"%d " % len(target) + target
-
-
-def _write_file(archive: IO[bytes], root: bytes, each: Found) -> bytes:
-    info, path = _info(each, tarfile.REGTYPE), root + b"/" + each.path
-    content = hashlib.sha256()
-    with _readable(each.path):
-        file = open(path, "rb", buffering=0)  # noqa: PTH123, SIM115  # bytes; closed below
-    with file:
-        before = os.fstat(file.fileno())
-        info.size, info.mtime = before.st_size, int(before.st_mtime)
-        archive.write(_header(info))
-        left = before.st_size
-        while left:
-            with _readable(each.path):
-                chunk = file.read(min(left, _CHUNK))
-            if not chunk:
-                break
-            content.update(chunk)
-            archive.write(chunk)
-            left -= len(chunk)
-        after = os.fstat(file.fileno())
-        if left or _signature(before) != _signature(after) or not stat.S_ISREG(before.st_mode):
-            raise InvalidRequest(
-                {"code": f"{os.fsdecode(each.path)!r} changed while it was read"},
-                hint="repeat when nothing writes there, or leave it out with a line in .flowignore",
-            )
-    archive.write(bytes(-before.st_size % tarfile.BLOCKSIZE))
-    return content.digest()
-
-
-def _info(each: Found, kind: bytes) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(os.fsdecode(each.path))
-    info.type = kind
-    info.mode = _kept_mode(each.mode)
-    return info
-
-
-def _header(info: tarfile.TarInfo) -> bytes:
-    return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
-
-
-def _kept_mode(mode: int) -> int:
-    return 0o777 if stat.S_ISLNK(mode) else stat.S_IMODE(mode) & 0o777
-
-
-def _signature(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ino
-
-
-@contextmanager
-def _readable(path: bytes) -> Iterator[None]:
-    """Tell what can't be read in the user's folder apart from what can't be written in ours."""
-    try:
-        yield
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -26,11 +26,15 @@ _Rules = tuple[tuple[int, IgnoreRules], ...]
 
 @frozen
 class Found:
-    """One thing in a folder: `path` is relative to it, in bytes, `/` between parts; `mode` is as the system says."""
+    """One thing in a folder: `path` is relative to it, in bytes, `/` between parts; `mode` is as the system says.
+
+    `seen` changes with a file: its size, both times of change in ns, and its number.
+    """
 
     path: bytes
     mode: int
     size: int
+    seen: tuple[int, ...] = ()
 
 
 def walk(folder: Path, *, without: Path | None = None) -> list[Found]:
@@ -62,7 +66,8 @@ def walk(folder: Path, *, without: Path | None = None) -> list[Found]:
                 pending.append((path + b"/", rules))
             elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
                 continue
-            found.append(Found(path, status.st_mode, 0 if is_folder else status.st_size))
+            size = 0 if is_folder else status.st_size
+            found.append(Found(path, status.st_mode, size, seen_of(status)))
         if len(found) > MOST_ENTRIES:
             raise InvalidRequest(
                 {"code": f"{str(folder)!r} holds over {MOST_ENTRIES:,} files"},
@@ -78,6 +83,11 @@ def _listed(top: bytes, relative: bytes) -> list[os.DirEntry[bytes]]:
             return list(entries)
     except OSError as error:
         raise unreadable(relative or b".", error) from error
+
+
+def seen_of(status: os.stat_result) -> tuple[int, ...]:
+    """Return what changes with a file; see `Found.seen`."""
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def unreadable(path: bytes, error: OSError) -> InvalidRequest:

@@ -96,13 +96,14 @@ class SshShell:
 
     def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`. Nothing is sent before the first event is asked for."""
-        from flow_adapters.ssh.uploading import UploadJob, upload_line
+        from flow_adapters.ssh.uploading import Upload, UploadJob, upload_line
 
         text = upload_line(bundle, target=target)
+        upload = Upload(bundle, nodes)
 
         def job(node: Node) -> Job:
             place = self._open().target(node)
-            return UploadJob(node, place, self._line(node, text), self._sudo_for(node), bundle)
+            return UploadJob(node, place, self._line(node, text), self._sudo_for(node), upload)
 
         return self._done(((node, partial(job, node)) for node in nodes), None)
 

@@ -1,28 +1,44 @@
-"""Runs on a node: makes a folder hold the files of an archive that comes on standard input.
+"""Runs on a node: makes a folder hold the files of a snapshot, of which only what it lacks is sent.
 
-Arguments: the folder, the digest of what the archive holds, its size in bytes, and tar's option for its compression.
-The archive is unpacked beside its place, and only when all of it has come, moved there file by file. So a connection
+Arguments: the folder, and the digest of what it shall hold. It first says, as a line of JSON, what it `has` (the digest
+of the snapshot that came last), which of that one's files are `dirty` (changed or gone since), and whether there is a
+`way` to its fellows. A line of JSON answers: the `size` of the tar that follows, whether that does `complete` what is
+here or is all of it, which paths are `gone`, and either whether to `keep` a copy for fellows (`{"kept": PATH}` says
+where, until the input ends), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
+`{"again": WHY}` that it did not, after which the tar is read from the input).
+
+The tar is unpacked beside its place, and only when all of it has come, moved there file by file. So a connection
 that breaks changes nothing, a link that lies in the folder is replaced and never followed, and nothing is written
-outside. `.flow-upload/digest` in the folder says what it holds; while files are moved it says nothing.
+outside. What an earlier snapshot brought and this one lacks is removed, unless it was changed here.
+`.flow-upload/digest` in the folder says what it holds; while files are moved it says nothing.
 
 Python 3.8, standard library only: nodes have what their image has.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import shutil
 import stat
 import subprocess
 import sys
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 PLACE = ".flow-upload"
+#: More than these and all is sent.
+MOST_DIRTY = 2_000
+#: Longer than any system's clock takes to tick, so that what changes later has another time.
+TICK_S = 0.02
 
 
-def main(folder: Path, digest: str, size: int, compression: str) -> int:
-    """Ask for the archive unless its files are here already; return the exit code."""
+def main(folder: Path, digest: str) -> int:
+    """Ask for what the folder lacks of the snapshot; return the exit code."""
     import fcntl
 
     os.umask(0o022)
@@ -30,52 +46,104 @@ def main(folder: Path, digest: str, size: int, compression: str) -> int:
     if place.is_symlink():
         return complain(f"{place} is a link, and must be a folder")
     place.mkdir(parents=True, exist_ok=True)
-    lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open(str(place / "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     marker = place / "digest"
-    if marker.exists() and marker.read_text() == digest:
+    has = marker.read_text() if marker.exists() else ""
+    if has == digest:
         return 0
-    sys.stdout.write("send\n")
-    sys.stdout.flush()
-    for old in place.glob("stage-*"):
-        shutil.rmtree(old, ignore_errors=True)
+    known = load(place / "manifest")
+    lies: dict[str, bool] = {}
+    dirty = [path for path, seen in known.items() if has and look(folder, path, lies) != seen]
+    if not known or len(dirty) > MOST_DIRTY:
+        has, dirty = "", []
+    say({"has": has, "dirty": dirty, "way": config() is not None})
+    head, rest = heard()
+    for old in [*place.glob("stage-*"), *place.glob("kept-*")]:
+        shutil.rmtree(old) if old.is_dir() else old.unlink()
     stage = Path(tempfile.mkdtemp(prefix="stage-", dir=place))
+    kept = place / f"kept-{os.getpid()}"
     try:
-        problem = unpack(stage, size, compression)
+        problem = receive(stage, head, rest, kept if head.get("keep") else None)
         if problem:
             return complain(problem)
         if marker.exists():
             marker.unlink()
-        move(stage, folder)
+        gone = set(head.get("gone", ())) if head.get("complete") else set(known)
+        entries = settle(stage, folder, known, gone)
+        if head.get("complete"):
+            entries = {**{path: known[path] for path in known if path not in gone}, **entries}
+        write(place / "manifest", json.dumps(entries))
+        write(marker, digest)
+        if head.get("keep"):
+            while os.read(0, 1 << 16):
+                pass
     except OSError as error:
         return complain(f"{error.filename2 or error.filename or folder}: {error.strerror}")
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-    fresh = place / "digest.new"
-    fresh.write_text(digest)
-    fresh.replace(marker)
+        if kept.exists():
+            kept.unlink()
     return 0
 
 
-def unpack(stage: Path, size: int, compression: str) -> str:
-    """Put the archive's files into `stage`; return what went wrong, or nothing."""
-    options = [compression] if compression else []
-    options += ["--no-same-owner", "--no-same-permissions"]
-    line = ["tar", "-x", *options, "-f", "-", "-C", str(stage)]
+def receive(stage: Path, head: Any, rest: bytes, kept: Path | None) -> str:
+    """Put the files that come into `stage`; return what went wrong, or nothing."""
+    size = head["size"]
+    if head.get("fellow"):
+        problem = pulled(stage, head, size)
+        if not problem:
+            say({"got": True})
+            return ""
+        say({"again": problem})
+        shutil.rmtree(stage)
+        stage.mkdir(0o700)
+    if kept is None:
+        return unpack(stage, 0, rest, size)
+    with os.fdopen(os.open(str(kept), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as copy:
+        problem = unpack(stage, 0, rest, size, copy)
+    if not problem:
+        say({"kept": str(kept.absolute())})
+    return problem
+
+
+def pulled(stage: Path, head: Any, size: int) -> str:
+    """Unpack what a fellow has kept; return what went wrong, or nothing."""
+    line = ["ssh", "-F", str(config()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T"]
+    line += [head["fellow"], "exec cat " + shlex.quote(head["path"])]
+    with tempfile.TemporaryFile() as words:
+        ssh = subprocess.Popen(
+            line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, bufsize=0
+        )
+        assert ssh.stdout is not None
+        problem = unpack(stage, ssh.stdout.fileno(), b"", size)
+        ssh.stdout.close()
+        code = ssh.wait()
+        if not problem and not code:
+            return ""
+        words.seek(0)
+        told = words.read().decode("utf-8", "replace").strip().splitlines()
+    return told[-1] if told else problem or f"ssh ended with {code}"
+
+
+def unpack(stage: Path, source: int, rest: bytes, size: int, copy: BinaryIO | None = None) -> str:
+    """Put the files of a tar of `size` bytes into `stage`; return what went wrong, or nothing."""
+    line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", str(stage)]
     tar = subprocess.Popen(line, stdin=subprocess.PIPE, bufsize=0)
     assert tar.stdin is not None
-    come = 0
-    is_read = True
+    come, data, is_read = len(rest), rest, True
     while True:
-        data = os.read(0, 1 << 20)
-        if not data:
-            break
-        come += len(data)
+        if copy is not None:
+            copy.write(data)
         try:
             while is_read and data:
                 data = data[tar.stdin.write(data) :]
         except BrokenPipeError:
             is_read = False
+        data = os.read(source, min(1 << 20, size - come)) if come < size else b""
+        come += len(data)
+        if not data:
+            break
     tar.stdin.close()
     code = tar.wait()
     if come != size:
@@ -83,13 +151,74 @@ def unpack(stage: Path, size: int, compression: str) -> str:
     return f"tar ended with {code}" if code else ""
 
 
+def settle(stage: Path, folder: Path, known: Any, gone: set[str]) -> dict[str, Any]:
+    """Remove what is gone, move what has come to its place; return what it looks like there."""
+    came: list[str] = []
+    arrived(stage, "", came)
+    lies: dict[str, bool] = {}
+    for path in sorted(gone - set(came), reverse=True):
+        if path in known and look(folder, path, lies) == known[path]:
+            with suppress(OSError):  # a folder with something else in it
+                (folder / path).rmdir() if len(known[path]) == 1 else (folder / path).unlink()
+    for path in came:
+        if (
+            len(known.get(path, ())) == 1
+            and not (stage / path).is_dir()
+            and real(folder, path, lies)
+        ):
+            with suppress(OSError):
+                (folder / path).rmdir()  # ours, and a file now
+    move(stage, folder)
+    time.sleep(TICK_S)  # noqa: TID251  # on a node
+    lies = {}
+    return {path: look(folder, path, lies) for path in came}
+
+
+def arrived(folder: Path, above: str, into: list[str]) -> None:
+    """Add the path of everything in `folder`."""
+    with os.scandir(str(folder)) as entries:
+        for entry in entries:
+            if not above and entry.name == PLACE:
+                continue
+            into.append(above + entry.name)
+            if entry.is_dir(follow_symlinks=False):
+                arrived(Path(entry.path), above + entry.name + "/", into)
+
+
+def look(folder: Path, path: str, lies: dict[str, bool]) -> list[int] | None:
+    """Return what changes with a file: all of it, or a folder's mode alone; None where it isn't, or behind a link."""
+    try:
+        seen = os.lstat(f"{folder}/{path}")
+    except OSError:
+        return None
+    if not real(folder, path, lies):
+        return None
+    if stat.S_ISDIR(seen.st_mode):
+        return [seen.st_mode]
+    return [seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
+
+
+def real(folder: Path, path: str, lies: dict[str, bool]) -> bool:
+    """Whether every folder on the way to `path` is one, and no link; `lies` remembers."""
+    above = path.rpartition("/")[0]
+    if not above:
+        return True
+    if above not in lies:
+        try:
+            mode = os.lstat(f"{folder}/{above}").st_mode
+            lies[above] = stat.S_ISDIR(mode) and real(folder, above, lies)
+        except OSError:
+            lies[above] = False
+    return lies[above]
+
+
 def move(source: Path, folder: Path) -> None:
     """Move everything in `source` to `folder`: files replace files and links, folders are shared."""
-    with os.scandir(source) as entries:
+    with os.scandir(str(source)) as entries:
         for entry in entries:
             goal = folder / entry.name
             if entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                os.replace(entry.path, goal)  # noqa: PTH105  # twice as fast on many files
+                os.replace(entry.path, str(goal))  # noqa: PTH105  # twice as fast on many files
             elif entry.is_dir(follow_symlinks=False) and entry.name != PLACE:
                 mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
                 Path(entry.path).chmod(mode | 0o700)
@@ -101,6 +230,45 @@ def move(source: Path, folder: Path) -> None:
                 goal.chmod(mode)
 
 
+def config() -> Path | None:
+    """Return the settings by which `ssh` finds fellows; None where there are none, or there is no ssh."""
+    path = Path(os.environ.get("FLOW_HOME", "/opt/flow"), "ssh", "config")
+    return path if path.exists() and shutil.which("ssh") else None
+
+
+def heard() -> tuple[Any, bytes]:
+    """Return the line of JSON that came, and what came behind it."""
+    text = b""
+    while b"\n" not in text:
+        data = os.read(0, 1 << 16)
+        if not data:
+            sys.exit(complain("nothing came"))
+        text += data
+    line, _, rest = text.partition(b"\n")
+    return json.loads(line), rest
+
+
+def load(path: Path) -> Any:
+    """Return what a file of ours holds; {} where there is none that can be read."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file of ours as a whole."""
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+def say(what: Any) -> None:
+    """Say a line of JSON."""
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
 def complain(problem: str) -> int:
     """Say what is wrong; return the exit code for it."""
     sys.stderr.write(problem + "\n")
@@ -108,4 +276,4 @@ def complain(problem: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

@@ -1,78 +1,168 @@
-"""A snapshot of files on its way to a node: the node is asked first whether it has it, then given the archive.
+"""A snapshot of files on its way to nodes: each is asked what it has of it, and sent what it lacks.
 
-The other end is `unpack.py`, which is sent along as text. It answers `send` when it wants the archive, so a snapshot
-that is there already costs one exchange and no archive.
+The other end is `unpack.py`, which is sent along as text; it says how the two talk. A snapshot that is there already
+costs one exchange and no archive. Where several nodes lack the same and can reach each other, the first to ask is sent
+it and keeps a copy until the others have had it from there; whoever can't have it so is sent it from here after all.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
+from typing import IO, Any
 
+from attrs import define, field, frozen
+
+from flow_adapters.contents import END_OF_TAR, Contents, changed, read_contents, stretches
 from flow_adapters.ssh.session import Feed
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
-from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
+from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 
-_WANTED = b"send\n"
 _PIECE = 256 << 10
 _TAIL = 2_000
-#: First bytes of an archive -> what tar needs to be told.
-_COMPRESSIONS = {b"\x1f\x8b": "-z", b"\x28\xb5\x2f\xfd": "--zstd", b"BZh": "-j", b"\xfd7zXZ": "-J"}
+#: Less than this is sent to each node from here: asking a fellow takes longer.
+WORTH_SHARING = 1 << 20
 
 
 def upload_line(bundle: Bundle, *, target: str) -> str:
-    """Return the line that makes a node hold the bundle's files in `target`; its input is the archive."""
-    archive = Path(bundle.location)
-    try:
-        size = archive.stat().st_size
-        with archive.open("rb") as file:
-            start = file.read(8)
-    except OSError:
-        size, start = (
-            -1,
-            b"",
-        )  # no harm where the node has the files already; else told when it asks
-    how = next((how for magic, how in _COMPRESSIONS.items() if start.startswith(magic)), "")
+    """Return the line that makes a node hold the bundle's files in `target`."""
     script = (resources.files("flow_adapters.ssh") / "unpack.py").read_text("utf-8")
-    words = ["-c", script, target, bundle.digest, str(size), how]
-    return f'exec "${{FLOW_PYTHON:-python3}}" {shlex.join(words)}'
+    words = shlex.join(["-c", script, target, bundle.digest])
+    return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
+
+
+def fellow_name(node: Node) -> str:
+    """Return what the other nodes of its task call a node, besides its address."""
+    return f"node-{node.rank}"
+
+
+@frozen
+class _Delta:
+    """What is sent to a node: stretches of the archive, then a tar's end unless they have it."""
+
+    stretches: tuple[tuple[int, int], ...]
+    gone: tuple[str, ...] = ()
+    completes: bool = False
+
+    @property
+    def size(self) -> int:
+        """How many bytes that is."""
+        return sum(long for _, long in self.stretches) + self.completes * len(END_OF_TAR)
+
+    def head(self, **more: object) -> bytes:
+        """Return the line that announces it."""
+        told = {"size": self.size, "complete": self.completes, "gone": self.gone, **more}
+        return json.dumps(told).encode() + b"\n"
+
+
+@define(eq=False)
+class _Source:
+    """A node that keeps a copy for fellows: where, once that is known, and for how many."""
+
+    node: Node
+    path: asyncio.Future[str | None]
+    takers: int = 0
+    is_left: asyncio.Event = field(factory=asyncio.Event)
+
+    def leave(self) -> None:
+        """Have one taker fewer."""
+        self.takers -= 1
+        if not self.takers:
+            self.is_left.set()
+
+
+class Upload:
+    """One snapshot for some nodes: what each lacks of it, and who has it from whom."""
+
+    def __init__(self, bundle: Bundle, nodes: Collection[Node]) -> None:
+        self.archive = Path(bundle.location)
+        self._are_many = len(nodes) > 1
+        self._contents: dict[Path, Contents | None] = {}
+        self._sources: dict[_Delta, _Source] = {}
+
+    def delta(self, has: str, dirty: Collection[str]) -> _Delta:
+        """Return what to send to a node with the snapshot `has`, but for the paths `dirty`."""
+        new = self._read(self.archive)
+        old = self._earlier(has) if has and new is not None else None
+        if new is None:
+            return _Delta(((0, self.archive.stat().st_size),))
+        if old is None:
+            return _Delta(((0, new.size),))
+        members, gone = changed(new, old, dirty)
+        return _Delta(tuple(stretches(members)), tuple(gone), completes=True)
+
+    def source(self, delta: _Delta, node: Node) -> _Source | None:
+        """Return who keeps a copy of `delta` for fellows: another node, or `node` itself from now on."""
+        if not self._are_many or delta.size < WORTH_SHARING:
+            return None
+        source = self._sources.get(delta)
+        if source is None:
+            future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+            source = self._sources[delta] = _Source(node, future)
+        return source
+
+    def forget(self, delta: _Delta, source: _Source) -> None:
+        """Have nobody else ask this source, which is about to drop its copy."""
+        if self._sources.get(delta) is source:
+            del self._sources[delta]
+        if not source.path.done():
+            source.path.set_result(None)
+
+    def _earlier(self, digest: str) -> Contents | None:
+        for path in self.archive.parent.glob("*.tar"):
+            if path.name.startswith(digest + "."):
+                return self._read(path)
+        return None
+
+    def _read(self, archive: Path) -> Contents | None:
+        if archive not in self._contents:
+            self._contents[archive] = read_contents(archive)
+        return self._contents[archive]
 
 
 class UploadJob:
     """One node's share of an upload; a `fanout.Job`."""
 
     def __init__(
-        self, node: Node, target: Target, line: str, sudo: Sequence[str], bundle: Bundle
+        self, node: Node, target: Target, line: str, sudo: Sequence[str], upload: Upload
     ) -> None:
         self.sudo = sudo
         self.node = node
         self.target = target
         self.line = line
-        self._archive = Path(bundle.location)
-        self._wanted: asyncio.Event | None = None
-        self._said = b""
+        self._upload = upload
+        self._said: asyncio.Queue[dict[str, Any]] | None = None
+        self._begun = b""
         self._complaint = b""
+        self._sink: Sink | None = None
 
     def feed(self) -> Feed:
         """See `Job.feed`."""
-        self._wanted = asyncio.Event()
-        return self._pieces(self._wanted)
+        self._said = asyncio.Queue()
+        return self._pieces(self._said)
 
     def take(self, sink: Sink, stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
         """See `Job.take`."""
+        self._sink = sink
         if stream is Stream.ERR:
             self._complaint = (self._complaint + data)[-_TAIL:]
             return True
-        self._said = (self._said + data)[-_TAIL:]
-        if self._wanted is not None and self._said.endswith(_WANTED):
-            self._wanted.set()
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
+            # A login shell may have had something to say first.
+            with suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict) and self._said is not None:
+                    self._said.put_nowait(said)
         return True
 
     def last(self, code: int) -> NodeEvent:
@@ -83,8 +173,76 @@ class UploadJob:
         why = lines[-1] if lines else "it said nothing about why"
         return NodeLost(self.node, f"the files were not unpacked ({code}): {why}")
 
-    async def _pieces(self, wanted: asyncio.Event) -> Feed:
-        await wanted.wait()
-        with self._archive.open("rb") as file:
-            while piece := file.read(_PIECE):
+    async def _pieces(self, said: asyncio.Queue[dict[str, Any]]) -> Feed:
+        state = await said.get()
+        delta = self._upload.delta(state["has"], state["dirty"])
+        with self._upload.archive.open("rb") as archive:
+            source = self._upload.source(delta, self.node) if state["way"] else None
+            if source is None:
+                yield delta.head()
+                async for piece in _bytes_of(archive, delta):
+                    yield piece
+            elif source.node is self.node:
+                async for piece in self._shared(archive, delta, source, said):
+                    yield piece
+            else:
+                async for piece in self._taken(archive, delta, source, said):
+                    yield piece
+
+    async def _shared(
+        self,
+        archive: IO[bytes],
+        delta: _Delta,
+        source: _Source,
+        said: asyncio.Queue[dict[str, Any]],
+    ) -> Feed:
+        """Send the bytes, then wait with the end until fellows have had theirs from this node."""
+        try:
+            yield delta.head(keep=True)
+            async for piece in _bytes_of(archive, delta):
                 yield piece
+            kept = await said.get()
+            source.path.set_result(str(kept["kept"]))
+            if source.takers:
+                await source.is_left.wait()
+        finally:
+            self._upload.forget(delta, source)
+
+    async def _taken(
+        self,
+        archive: IO[bytes],
+        delta: _Delta,
+        source: _Source,
+        said: asyncio.Queue[dict[str, Any]],
+    ) -> Feed:
+        """Have the node take the bytes from a fellow; send them where it can't."""
+        source.takers += 1
+        try:
+            path = await asyncio.shield(source.path)
+            if path is None:
+                yield delta.head()
+            else:
+                yield delta.head(fellow=fellow_name(source.node), path=path)
+                came = await said.get()
+                if came.get("got"):
+                    return
+                why = (
+                    f"it could not have the files from node {source.node.rank}: {came.get('again')}"
+                )
+                if self._sink is not None:
+                    self._sink.put(NodeOutput(self.node, Stream.ERR, f"{why}\n".encode()))
+        finally:
+            source.leave()
+        async for piece in _bytes_of(archive, delta):
+            yield piece
+
+
+async def _bytes_of(archive: IO[bytes], delta: _Delta) -> Feed:
+    for start, length in delta.stretches:
+        archive.seek(start)
+        left = length
+        while left and (piece := archive.read(min(left, _PIECE))):
+            yield piece
+            left -= len(piece)
+    if delta.completes:
+        yield END_OF_TAR

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_adapters.clocks import ManualClock, SystemClock
-from flow_adapters.packing import GRACE, TarCodeStore, _write_tar
+from flow_adapters.packing import GRACE, TarCodeStore
+from flow_adapters.tarring import write_tar
 from flow_adapters.walking import walk
 from flow_core.errors import InvalidRequest, Misconfigured, NotFound
 
@@ -281,7 +282,7 @@ def test_a_file_that_changes_is_noticed(code):
     (code / "a").write_bytes(b"x" * 3_000_000)
 
     with pytest.raises(InvalidRequest, match="'a' changed while it was read"):
-        _write_tar(Disturbed(code / "a"), code, walk(code))
+        write_tar(Disturbed(code / "a"), code, walk(code))
 
 
 def test_what_cant_be_read_is_named(code):
@@ -291,7 +292,7 @@ def test_what_cant_be_read_is_named(code):
     (code / "b").unlink()
 
     with pytest.raises(InvalidRequest, match="'b' can't be read"):
-        _write_tar(io.BytesIO(), code, found)
+        write_tar(io.BytesIO(), code, found)
 
 
 def test_a_failure_leaves_nothing(code, tmp_path):

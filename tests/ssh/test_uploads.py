@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import io
+import json
+import shutil
 import stat
 import subprocess
 import sys
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from flow_adapters.contents import read_contents
+from flow_adapters.packing import TarCodeStore
 from flow_core.domain.code import Bundle
 from flow_core.ports.shell import NodeExit, NodeLost
 from tests.ssh.conftest import a_node
@@ -19,13 +22,13 @@ from tests.ssh.conftest import a_node
 UNPACK = Path(__file__).resolve().parents[2] / "flow_adapters" / "ssh" / "unpack.py"
 
 
-def packed(folder: Path, where: Path, *, digest: str = "d1", compressed: bool = False) -> Bundle:
+def packed(folder: Path, where: Path, *, digest: str = "d1") -> Bundle:
     """A bundle of everything in `folder`."""
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for path in sorted(folder.rglob("*")):
             tar.add(path, path.relative_to(folder).as_posix(), recursive=False)
-    where.write_bytes(gzip.compress(data.getvalue()) if compressed else data.getvalue())
+    where.write_bytes(data.getvalue())
     return Bundle(digest=digest, location=str(where), files=0, bytes=0)
 
 
@@ -79,14 +82,13 @@ def listing(root: Path) -> dict[str, object]:
     return found
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_files_arrive_as_they_were(shell, node, tree, tmp_path, compressed):
+def test_files_arrive_as_they_were(shell, node, tree, tmp_path):
     """Contents, executable bits, links, empty and read-only folders and odd names arrive; the rest stays."""
     workspace = tmp_path / "workspace"
     (workspace / "deep").mkdir(parents=True)
     (workspace / "deep" / "own").write_text("stays")
     (workspace / "run.sh").write_text("old")
-    event = uploaded(shell, node, packed(tree, tmp_path / "a.tar", compressed=compressed))
+    event = uploaded(shell, node, packed(tree, tmp_path / "a.tar"))
 
     assert NodeExit(node, 0) == event
     assert {**listing(tree), "deep/own": (0o644, b"stays")} == listing(workspace)
@@ -163,12 +165,13 @@ def test_a_cut_archive_changes_nothing(shell, node, tmp_path, missing):
     bundle = packed(tree, tmp_path / "a.tar")
     data = Path(bundle.location).read_bytes()
     pipe = tmp_path / "pipe.tar"
-    pipe.write_bytes(data[: len(data) - missing])
+    head = json.dumps({"size": len(data)}).encode() + b"\n"
+    pipe.write_bytes(head + data[: len(data) - missing])
     script = UNPACK.read_text()
     workspace = tmp_path / "workspace"
     with pipe.open("rb") as stdin:
         run = subprocess.run(
-            [sys.executable, "-c", script, str(workspace), "d1", str(len(data)), ""],
+            [sys.executable, "-c", script, str(workspace), "d1"],
             stdin=stdin, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
@@ -206,3 +209,105 @@ def test_many_nodes_at_once(shell, sshd, tree, tmp_path):
 
     assert {NodeExit(each, 0) for each in nodes} == {e for e in events if isinstance(e, NodeExit)}
     assert [gone] == [e.node for e in events if isinstance(e, NodeLost)]
+
+
+@pytest.fixture
+def store(tmp_path) -> TarCodeStore:
+    """Where snapshots are kept."""
+    return TarCodeStore(tmp_path / "store")
+
+
+def cut_out(bundle: Bundle, name: str) -> Bundle:
+    """The bundle with the bytes of one of its files made useless, so that sending them shows."""
+    archive = Path(bundle.location)
+    contents = read_contents(archive)
+    assert contents is not None
+    (member,) = [each for each in contents.members if each.path == name]
+    data = bytearray(archive.read_bytes())
+    data[member.start : member.start + member.length] = b"!" * member.length
+    archive.write_bytes(data)
+    return bundle
+
+
+def test_only_what_changed_is_sent(shell, node, tree, store, tmp_path):
+    """A second snapshot sends the changed file, its folders, and nothing else; what is gone here goes there."""
+    (tree / "big").write_bytes(bytes(3_000_000))
+    (tree / "old").mkdir()
+    (tree / "old" / "file").write_text("x")
+    uploaded(shell, node, store.pack(str(tree)))
+    (tree / "deep" / "er" / "new").write_text("new")
+    (tree / "run.sh").chmod(0o644)
+    shutil.rmtree(tree / "old")
+    bundle = store.pack(str(tree))
+    cut = cut_out(bundle, "big")
+    event = uploaded(shell, node, cut)
+
+    assert NodeExit(node, 0) == event
+    assert listing(tree) == listing(tmp_path / "workspace")
+
+
+def test_what_a_command_changed_is_brought_back(shell, node, tree, store, tmp_path):
+    """Files of the snapshot that were changed, removed or made links on the node are as they should be; others stay."""
+    outside, workspace = tmp_path / "outside", tmp_path / "workspace"
+    (tree / "gone").mkdir()
+    for name in ("kept", "changed"):
+        (tree / "gone" / name).write_text("x")
+    uploaded(shell, node, store.pack(str(tree)))
+    (workspace / "run.sh").write_text("edited")
+    (workspace / "link").unlink()
+    (workspace / "deep" / "er").rename(outside)
+    (workspace / "deep" / "er").symlink_to(outside)
+    (workspace / "gone" / "changed").write_text("result")
+    (workspace / "own").write_text("own")
+    shutil.rmtree(tree / "gone")
+    event = uploaded(shell, node, store.pack(str(tree)))
+
+    assert NodeExit(node, 0) == event
+    mine = {"own": (0o644, b"own"), "gone/changed": (0o644, b"result"), "gone": (0o755, None)}
+    assert {**listing(tree), **mine} == listing(workspace)
+    assert 1 == len(list(outside.iterdir()))
+
+
+def test_nothing_is_removed_through_a_link(shell, node, tree, store, tmp_path):
+    """A folder that was moved away and linked to keeps its files when the snapshot no longer has them."""
+    outside, workspace = tmp_path / "outside", tmp_path / "workspace"
+    (tree / "data").mkdir()
+    (tree / "data" / "file").write_text("x")
+    uploaded(shell, node, store.pack(str(tree)))
+    (workspace / "data").rename(outside)
+    (workspace / "data").symlink_to(outside)
+    shutil.rmtree(tree / "data")
+    uploaded(shell, node, store.pack(str(tree)))
+
+    assert "x" == (outside / "file").read_text()
+
+
+def test_files_and_folders_change_places(shell, node, tree, store, tmp_path):
+    """What was a folder may be a file, and the other way round."""
+    (tree / "one").mkdir()
+    (tree / "one" / "in").write_text("x")
+    (tree / "two").write_text("x")
+    uploaded(shell, node, store.pack(str(tree)))
+    shutil.rmtree(tree / "one")
+    (tree / "two").unlink()
+    (tree / "two").mkdir()
+    (tree / "one").write_text("y")
+    (tree / "two" / "in").write_text("y")
+    event = uploaded(shell, node, store.pack(str(tree)))
+
+    assert NodeExit(node, 0) == event
+    assert listing(tree) == listing(tmp_path / "workspace")
+
+
+def test_a_snapshot_of_elsewhere_is_completed_whole(shell, node, tree, store, tmp_path):
+    """What this machine no longer knows the node to have is replaced whole, and its files that are gone go."""
+    (tree / "old").write_text("x")
+    first = store.pack(str(tree))
+    uploaded(shell, node, first)
+    Path(first.location).unlink()
+    (tree / "old").unlink()
+    (tree / "new").write_text("x")
+    event = uploaded(shell, node, store.pack(str(tree)))
+
+    assert NodeExit(node, 0) == event
+    assert listing(tree) == listing(tmp_path / "workspace")

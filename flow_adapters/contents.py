@@ -1,0 +1,141 @@
+"""What an archive of a snapshot holds, member by member: written behind the archive's end, where tar doesn't look.
+
+With it, what changed between two snapshots is known without unpacking either, and goes to a node as those stretches of
+the archive alone. It ends with where it begins, so an archive that a crash has cut short is known by its last bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO
+
+from attrs import field, frozen
+
+#: The last bytes of a whole archive: where the contents begin, how long they are, and a word to know them by.
+_END = struct.Struct(">QQ8s")
+_WORD = b"flowtar1"
+#: What ends a tar.
+BLOCK = 512
+END_OF_TAR = bytes(2 * BLOCK)
+
+
+@frozen
+class Member:
+    """One thing in an archive: where its bytes are, header and padding included, and what makes it what it is.
+
+    `path` is relative, `/` between parts, as `os.fsdecode` gives it; `what` is equal for equal content, kind and mode.
+    `seen` is what the system said of the file when it was read: size, time of change in two ways, number.
+    """
+
+    path: str
+    mode: int
+    what: str
+    start: int
+    length: int
+    seen: tuple[int, ...] = ()
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder, which changes with its mode alone."""
+        return stat.S_ISDIR(self.mode)
+
+
+@frozen(kw_only=True)
+class Contents:
+    """The members of the archive of the snapshot `digest`, in its order.
+
+    `folder` was its source, and its reading began at `began_ns`, on the clock that files' times are of.
+    """
+
+    digest: str
+    folder: str = ""
+    began_ns: int = 0
+    size: int = 0
+    members: tuple[Member, ...] = field(default=(), repr=False)
+
+    def footer(self) -> bytes:
+        """Return what follows the tar's `size` bytes."""
+        rows = [
+            [each.path, each.mode, each.what, each.start, each.length, each.seen]
+            for each in self.members
+        ]
+        head = {"digest": self.digest, "folder": self.folder, "began_ns": self.began_ns}
+        text = zlib.compress(json.dumps([head, rows], separators=(",", ":")).encode("ascii"), 1)
+        return text + _END.pack(self.size, len(text), _WORD)
+
+
+def is_whole(archive: Path) -> bool:
+    """Whether `archive` is there and ends as one that was written to its end."""
+    try:
+        with archive.open("rb") as file:
+            return _end(file) is not None
+    except FileNotFoundError:
+        return False
+
+
+def read_contents(archive: Path) -> Contents | None:
+    """Return what `archive` holds; None where it is no archive of ours, or not whole.
+
+    Raises:
+        FileNotFoundError: it isn't there.
+    """
+    with archive.open("rb") as file:
+        end = _end(file)
+        if end is None:
+            return None
+        size, length = end
+        file.seek(size)
+        head, rows = json.loads(zlib.decompress(file.read(length)))
+    members = tuple(
+        Member(path, mode, what, start, long, tuple(seen))
+        for path, mode, what, start, long, seen in rows
+    )
+    return Contents(size=size, members=members, **head)
+
+
+def stretches(members: Iterable[Member]) -> list[tuple[int, int]]:
+    """Return where the bytes of `members` lie, as (start, length), neighbours as one."""
+    found: list[tuple[int, int]] = []
+    for each in members:
+        if found and sum(found[-1]) == each.start:
+            found[-1] = (found[-1][0], found[-1][1] + each.length)
+        else:
+            found.append((each.start, each.length))
+    return found
+
+
+def changed(
+    new: Contents, old: Contents, dirty: Iterable[str]
+) -> tuple[Sequence[Member], Sequence[str]]:
+    """Return what of `new` a folder lacks that holds `old` but for `dirty`, and which paths of `old` it has too many.
+
+    The folders that a member lies in come along, so that each arrives in a folder of the right mode.
+    """
+    had = {each.path: (each.mode, each.what) for each in old.members}
+    for path in dirty:
+        had.pop(path, None)
+    wanted: set[str] = set()
+    for each in new.members:
+        if had.get(each.path) != (each.mode, each.what):
+            path = each.path
+            while path and path not in wanted:
+                wanted.add(path)
+                path = path.rpartition("/")[0]
+    kept = {each.path for each in new.members}
+    gone = [each.path for each in old.members if each.path not in kept]
+    return [each for each in new.members if each.path in wanted], gone
+
+
+def _end(file: IO[bytes]) -> tuple[int, int] | None:
+    size = os.fstat(file.fileno()).st_size
+    if size < _END.size:
+        return None
+    file.seek(size - _END.size)
+    start, length, word = _END.unpack(file.read(_END.size))
+    return (start, length) if word == _WORD and start + length + _END.size == size else None

@@ -1,0 +1,217 @@
+"""Writes what was found in a folder as a tar, and tells what each member is.
+
+Members that are as they were in an earlier archive are copied from it in long stretches, which file systems do without
+reading; the others are read once, hashed and written in one go. Headers are GNU's. Those of the usual kind are made
+here, since tarfile takes longer for a header than for a small file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import tarfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from flow_adapters.contents import BLOCK, END_OF_TAR, Contents, Member
+from flow_adapters.walking import Found, seen_of, unreadable
+from flow_core.errors import InvalidRequest
+
+#: A file changed this shortly before its reading may have been changed again without another time; it is read anew.
+_TICK_NS = 2_000_000_000
+_CHUNK = 1 << 20
+_LONGEST_NAME = 100
+_LARGEST = 8 << 30
+
+
+def unchanged(found: Sequence[Found], last: Contents) -> Mapping[str, Member]:
+    """Return the members of `last` that are still as they were in its folder, by path."""
+    before = {each.path: each for each in last.members}
+    until = last.began_ns - _TICK_NS
+    same: dict[str, Member] = {}
+    for each in found:
+        path = os.fsdecode(each.path)
+        member = before.get(path)
+        if member is None or member.mode != kept_mode(each.mode):
+            continue
+        if member.is_folder or (member.seen == each.seen and max(each.seen[1:3]) < until):
+            same[path] = member
+    return same
+
+
+def write_tar(
+    archive: IO[bytes],
+    top: Path,
+    found: Sequence[Found],
+    *,
+    same: Mapping[str, Member] | None = None,
+    last: IO[bytes] | None = None,
+    began_ns: int = 0,
+) -> Contents:
+    """Write everything in `found` and return what was written; members in `same` are copied from the archive `last`.
+
+    Raises:
+        InvalidRequest: a file can't be read, or changed while it was.
+    """
+    writing = _Writing(archive, os.fsencode(top), last)
+    digest = hashlib.sha256()
+    members = []
+    for each in found:
+        path = os.fsdecode(each.path)
+        old = (same or {}).get(path)
+        member = writing.copied(old) if old is not None else writing.written(each, path)
+        members.append(member)
+        content = _digested(member)
+        digest.update(b"%d %d " % (member.mode, len(each.path)) + each.path + content)
+    writing.catch_up()
+    archive.write(END_OF_TAR)
+    return Contents(
+        digest=digest.hexdigest(),
+        folder=str(top),
+        began_ns=began_ns,
+        size=writing.size + len(END_OF_TAR),
+        members=tuple(members),
+    )
+
+
+def kept_mode(mode: int) -> int:
+    """Return the kind and the permissions that travel."""
+    return stat.S_IFMT(mode) | (0o777 if stat.S_ISLNK(mode) else stat.S_IMODE(mode) & 0o777)
+
+
+class _Writing:
+    """An archive under way: how long it is, and what still has to be copied into it."""
+
+    def __init__(self, archive: IO[bytes], root: bytes, last: IO[bytes] | None) -> None:
+        self.size = 0
+        self._archive = archive
+        self._root = root
+        self._last = last
+        self._from = 0
+        self._left = 0
+
+    def copied(self, old: Member) -> Member:
+        if self._from + self._left != old.start:
+            self.catch_up()
+            self._from = old.start
+        self._left += old.length
+        self.size += old.length
+        return Member(old.path, old.mode, old.what, self.size - old.length, old.length, old.seen)
+
+    def catch_up(self) -> None:
+        """Copy what is due."""
+        left, self._left = self._left, 0
+        if not left or self._last is None:
+            return
+        self._archive.flush()
+        source, target, place = self._last.fileno(), self._archive.fileno(), self._from
+        copy = getattr(os, "copy_file_range", None)
+        while left and copy is not None:
+            try:
+                done = copy(source, target, left, place)
+            except OSError:
+                break  # not between these file systems
+            place, left = place + done, left - done
+            if not done:
+                break
+        while left and (data := os.pread(source, min(left, _CHUNK), place)):
+            self._archive.write(data)
+            place, left = place + len(data), left - len(data)
+        if left:
+            raise InvalidRequest({"code": "the last snapshot was cut short; submit again"})
+
+    def written(self, each: Found, path: str) -> Member:
+        self.catch_up()
+        start, mode = self.size, kept_mode(each.mode)
+        place = self._root + b"/" + each.path
+        if stat.S_ISREG(each.mode):
+            what, seen = self._file(each, place)
+            return Member(path, mode, what, start, self.size - start, seen)
+        with _readable(each.path):
+            changed = int(os.lstat(place).st_mtime)
+            target = os.readlink(place) if stat.S_ISLNK(each.mode) else b""  # noqa: PTH115  # bytes
+        self._write(header(each.path, mode, 0, changed, target))
+        return Member(path, mode, os.fsdecode(target), start, self.size - start, each.seen)
+
+    def _file(self, each: Found, place: bytes) -> tuple[str, tuple[int, ...]]:
+        with _readable(each.path):
+            file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            before = os.fstat(file)
+            self._write(
+                header(each.path, kept_mode(each.mode), before.st_size, int(before.st_mtime))
+            )
+            content = hashlib.sha256()
+            left = before.st_size
+            while left:
+                with _readable(each.path):
+                    chunk = os.read(file, min(left, _CHUNK))
+                if not chunk:
+                    break
+                content.update(chunk)
+                self._write(chunk)
+                left -= len(chunk)
+            after = os.fstat(file)
+        finally:
+            os.close(file)
+        signature = seen_of(before)
+        if left or signature != seen_of(after) or not stat.S_ISREG(before.st_mode):
+            raise InvalidRequest(
+                {"code": f"{os.fsdecode(each.path)!r} changed while it was read"},
+                hint="repeat when nothing writes there, or leave it out with a line in .flowignore",
+            )
+        self._write(bytes(-before.st_size % BLOCK))
+        return content.hexdigest(), signature
+
+    def _write(self, data: bytes) -> None:
+        self._archive.write(data)
+        self.size += len(data)
+
+
+def header(name: bytes, mode: int, size: int, mtime: int, target: bytes = b"") -> bytes:
+    """Return a member's header as GNU tar writes it; the owner is root, who is whoever unpacks."""
+    kind = _KINDS[stat.S_IFMT(mode)]
+    shown = name + b"/" if kind == tarfile.DIRTYPE else name
+    longest = max(len(shown), len(target))
+    if longest > _LONGEST_NAME or size >= _LARGEST or not 0 <= mtime < _LARGEST:
+        info = tarfile.TarInfo(os.fsdecode(name))
+        info.type, info.mode, info.size, info.mtime = kind, mode & 0o777, size, mtime
+        info.linkname = os.fsdecode(target)
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+    block = b"".join(
+        (
+            shown.ljust(_LONGEST_NAME, b"\0"),
+            b"%07o\0%07o\0%07o\0%011o\0%011o\0" % (mode & 0o777, 0, 0, size, mtime),
+            b"        ",  # the sum is taken with spaces in its place
+            kind,
+            target.ljust(_LONGEST_NAME, b"\0"),
+            b"ustar  \0",
+        )
+    ).ljust(BLOCK, b"\0")
+    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
+
+
+_KINDS = {
+    stat.S_IFREG: tarfile.REGTYPE,
+    stat.S_IFDIR: tarfile.DIRTYPE,
+    stat.S_IFLNK: tarfile.SYMTYPE,
+}
+
+
+def _digested(member: Member) -> bytes:
+    if stat.S_ISLNK(member.mode):
+        target = os.fsencode(member.what)
+        return b"%d " % len(target) + target
+    return bytes.fromhex(member.what)
+
+
+@contextmanager
+def _readable(path: bytes) -> Iterator[None]:
+    """Tell what can't be read in the user's folder apart from what can't be written in ours."""
+    try:
+        yield
+    except OSError as error:
+        raise unreadable(path, error) from error
