@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from flow_providers.local_docker.address import parse_address
 from flow_providers.local_docker.engine import Engine
-from tests.local_docker.engine import running_engine, with_images
+from tests.local_docker.engine import PYTHON_IMAGE, running_engine, with_images
+from tests.local_docker.user import User
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,9 @@ def docker_host() -> Iterator[str]:
 def engine(docker_host: str) -> Engine:
     """A client of the engine."""
     return Engine(parse_address(docker_host))
+
+
+@pytest.fixture
+def user(tmp_path: Path, docker_host: str) -> User:
+    """A person at the command line whose tasks run where Python is."""
+    return User(tmp_path, docker_host, PYTHON_IMAGE)

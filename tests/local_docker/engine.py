@@ -156,7 +156,7 @@ def _busybox(place: Path) -> None:
         program = next(path for path in Path(folder).rglob("bin/busybox") if path.is_file())
         with tarfile.open(place, "w") as tar:
             tar.add(program, "bin/busybox")
-            for name in _APPLETS.split():
+            for name in (*_APPLETS.split(), "true"):
                 _link(tar, f"bin/{name}", "/bin/busybox")
             _link(tar, "usr/bin/env", "/bin/busybox")
             for name in ("tmp", "root", "etc", "proc", "dev", "sys"):

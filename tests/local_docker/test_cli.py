@@ -1,0 +1,169 @@
+"""What a person sees of tasks on their own Docker engine, from `flow submit` to nothing being left."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.local_docker.engine import BARE_IMAGE
+from tests.local_docker.user import User
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
+
+#: Every rank tells the first its number, and learns the sum of all.
+RING = """
+import os, socket, time
+rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+if rank == 0:
+    with socket.create_server(("", place[1])) as server:
+        peers = [server.accept()[0] for _ in range(count - 1)]
+        total = sum(int(peer.recv(16)) for peer in peers)
+        for peer in peers:
+            peer.sendall(str(total).encode())
+else:
+    for _ in range(300):
+        try:
+            peer = socket.create_connection(place)
+            break
+        except OSError:
+            time.sleep(0.1)
+    peer.sendall(str(rank).encode())
+    total = int(peer.recv(16))
+print("rank %d of %d: %d, first is %s" % (rank, count, total, socket.gethostbyname("node-0") == place[0]))
+"""
+
+
+def test_a_task_runs_and_nothing_is_left(user: User):
+    """Output and exit code come to the person; the log can be read when the container has gone."""
+    (user.home / "code").mkdir()
+    (user.home / "code" / "said.txt").write_text("from my folder\n")
+    said = user.flow("submit", "cat said.txt", "-i", "cpu", "--name", "plain", "--yes")
+    failed = user.run("submit", "exit 7", "-i", "cpu", "--name", "seven", "--yes")
+
+    assert "from my folder" in said
+    assert 7 == failed.returncode
+    assert "from my folder" in user.flow("logs", "plain")
+    assert [] == user.left("plain-") + user.left("seven-")
+
+
+def test_four_nodes_find_each_other(user: User):
+    """Four containers on a network of their own have ranks, names and a place to meet."""
+    (user.home / "code").mkdir()
+    (user.home / "code" / "ring.py").write_text(RING)
+    said = user.flow("submit", "python3 ring.py", "-i", "cpu", "-N", "4", "--name", "ring", "--yes")
+
+    for rank in range(4):
+        assert f"rank {rank} of 4: 6, first is True" in said
+    assert [] == user.left("ring-")
+
+
+def test_a_running_task_is_entered_and_cancelled(user: User):
+    """`flow ssh` runs a line in the container, in an image without Python too; cancelling removes all of it."""
+    user.flow(
+        "submit", "sleep 600", "-i", "cpu", "--image", BARE_IMAGE, "--name", "nap", "--yes", "-d"
+    )
+    said = user.run("ssh", "nap", "--", "pwd; test -e /usr/bin/python3 || echo no python; exit 3")
+    user.flow("cancel", "nap", "--yes")
+
+    assert 3 == said.returncode
+    assert "/workspace\nno python\n" == said.stdout
+    assert [] == user.left("nap-")
+
+
+def test_memory_that_ran_out_is_named(user: User):
+    """A command that takes more memory than its container may is told so, with the option that gives more."""
+    hungry = "python3 -c \"bytearray(300 << 20); print('had it')\""
+    options = ["--option", "local-docker.memory=64m"]
+    said = user.run("submit", hungry, "-i", "cpu", "--name", "hungry", *options, "--yes")
+
+    assert 137 == said.returncode
+    assert "ran out of memory" in said.stdout + said.stderr + user.flow("status", "hungry")
+
+
+def test_a_task_ends_at_its_time(user: User):
+    """`--max-run-time` ends a task that would go on, and its container."""
+    said = user.run(
+        "submit", "sleep 600", "-i", "cpu", "--max-run-time", "3s", "--name", "long", "--yes"
+    )
+
+    assert 0 != said.returncode
+    assert [] == user.left("long-")
+
+
+def test_a_bid_is_found_again_without_the_journal(user: User):
+    """What runs is known from the engine's labels alone: a lost state folder leaves a stray that can be withdrawn."""
+    user.flow("submit", "sleep 600", "-i", "cpu", "--name", "lost", "--yes", "-d")
+    shutil.rmtree(user.home / "state")
+    found = user.flow("reconcile")
+    user.flow("reconcile", "--withdraw", "lost", "--yes")
+
+    assert "lost" in found
+    assert [] == user.left("lost-")
+
+
+def test_files_of_a_live_folder_are_the_persons_own(user: User, tmp_path: Path):
+    """With `live`, the workspace is the folder itself, and a user that was asked for owns what is written there."""
+    folder = tmp_path / "live"
+    folder.mkdir()
+    folder.chmod(0o777)
+    options = ["--option", f"local-docker.live={folder}", "--option", "local-docker.user=1234:1234"]
+    user.flow("submit", "echo made > made.txt", "-i", "cpu", "--name", "alive", *options, "--yes")
+    made = folder / "made.txt"
+
+    assert "made\n" == made.read_text()
+    assert (1234, 1234) == (made.stat().st_uid, made.stat().st_gid)
+
+
+def test_a_volume_outlives_its_tasks(user: User):
+    """A volume made by `flow volume create` holds what one task wrote for the next."""
+    user.flow("volume", "create", "--name", "kept", "--size", "1")
+    try:
+        mount = ["--mount", "volume://kept:/kept"]
+        user.flow(
+            "submit", "echo one > /kept/file", "-i", "cpu", "--name", "writes", *mount, "--yes"
+        )
+        said = user.flow(
+            "submit", "cat /kept/file", "-i", "cpu", "--name", "reads", *mount, "--yes"
+        )
+    finally:
+        user.flow("volume", "delete", "kept", "--yes")
+
+    assert "one\n" in said
+
+
+def test_a_dockerfile_is_built(user: User):
+    """An image that is a path is built from the Dockerfile there, and a step that fails is told with its words."""
+    folder = user.home / "box"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(
+        f"FROM {BARE_IMAGE}\nCOPY said /said\nRUN echo built >> /said\n"
+    )
+    (folder / "said").write_text("copied\n")
+    said = user.flow(
+        "submit", "cat /said", "-i", "cpu", "--image", str(folder), "--name", "box", "--yes"
+    )
+    (folder / "Dockerfile").write_text(f"FROM {BARE_IMAGE}\nRUN echo why; exit 4\n")
+    failed = user.flow("submit", "true", "-i", "cpu", "--image", str(folder), "--yes", fails=True)
+
+    assert "copied\nbuilt\n" in said
+    assert "could not be built" in failed
+    assert "exit 4" in failed
+
+
+def test_an_image_that_is_nowhere_is_refused(user: User):
+    """An image that can't be pulled is refused with the engine's reason, and leaves no bid."""
+    nowhere = ["--image", "localhost:1/nobody/nothing:1", "--name", "nowhere"]
+    said = user.flow("submit", "true", "-i", "cpu", *nowhere, "--yes", fails=True)
+
+    assert "could not be pulled" in said
+    assert [] == user.left("nowhere-")
+
+
+def test_gpus_that_are_not_here_are_refused(user: User):
+    """A GPU task is refused with what this machine has."""
+    said = user.flow("submit", "true", "-i", "8xh100", "--yes", fails=True)
+
+    assert "8×H100" in said or "8xh100" in said

@@ -1,0 +1,84 @@
+"""A person at the command line, with a home of their own and the tests' engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from flow_providers.local_docker.address import parse_address
+from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.labels import BID
+
+#: Seconds after which a command hangs.
+HANGS_S = 180.0
+
+
+@frozen
+class User:
+    """Runs `flow --provider local-docker` in a folder `code` below `home`."""
+
+    home: Path
+    host: str
+    image: str
+
+    def flow(self, *words: str, fails: bool = False) -> str:
+        """Run a command, and return what it wrote to both streams; it must succeed unless it `fails`."""
+        done = self.run(*words)
+        said = done.stdout + done.stderr
+        assert (done.returncode != 0) is fails, said
+        return said
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command."""
+        folder = self.home / "code"
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [Path(sys.executable).parent / "flow", "--provider", "local-docker", *words],
+            cwd=folder,
+            env=self.environ(),
+            capture_output=True,
+            text=True,
+            timeout=HANGS_S,
+            check=False,
+        )
+
+    def environ(self) -> dict[str, str]:
+        """Return a user's variables, with none of this process's but where programs are."""
+        settings = self.home / "config"
+        settings.mkdir(exist_ok=True)
+        text = f'[local-docker]\nimage = "{self.image}"\n'
+        (settings / "config.toml").write_text(text, "utf-8")
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "FLOW_CONFIG_DIR": str(settings),
+            "FLOW_STATE_DIR": str(self.home / "state"),
+            "DOCKER_HOST": self.host,
+        }
+
+    def boxes(self, name: str = "") -> list[dict[str, Any]]:
+        """Return the containers of this user's task, or of every bid."""
+        query = {"filters": {"label": [BID]}, "all": "true"}
+        found = Engine(parse_address(self.host)).ask("GET", "/containers/json", query=query)
+        return [box for box in found if box["Labels"][BID].startswith(name)]
+
+    def left(self, name: str) -> list[str]:
+        """Return whatever the engine still has of a task: containers, networks, its record."""
+        engine, query = Engine(parse_address(self.host)), {"filters": {"label": [BID]}}
+        networks = [each["Name"] for each in engine.ask("GET", "/networks", query=query)]
+        volumes = [
+            each["Name"] for each in engine.ask("GET", "/volumes", query=query)["Volumes"] or []
+        ]
+        boxes = [box["Names"][0] for box in self.boxes()]
+        return [each for each in [*boxes, *networks, *volumes] if name in each]
+
+
+def last_json(text: str) -> Any:
+    """Return the value that a command wrote as its last line of JSON."""
+    return json.loads(text.strip().splitlines()[-1])
