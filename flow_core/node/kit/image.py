@@ -2,8 +2,8 @@
 
 The container has the node's network, GPUs and the task's folders at the same paths, and runs as the node's user of the
 command. It needs nothing of the image but `sh`. Variables travel by name, so that no value is in a process list.
-`--ipc=host`, unlimited locked memory and a 64 MB stack are what large training jobs need (NVIDIA's notes on running its
-framework containers).
+`--ipc=host`, a 64 MB stack and, with InfiniBand, unlimited locked memory are what large training jobs need (NVIDIA's
+notes on running its framework containers).
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> list
         sys.stderr.flush()
         _run([docker, "pull", "--quiet", image], image)
     words = [docker, "run", "--rm", "--init", "--name", name, "--network", "host", "--ipc", "host"]
-    words += ["--ulimit", "memlock=-1", "--ulimit", "stack=67108864", "-w", env["PWD"]]
+    words += ["--ulimit", "stack=67108864", "-w", env["PWD"]]
     if shutil.which("nvidia-smi", path=env.get("PATH")):
         words += ["--gpus", "all"]
     if os.path.isdir("/dev/infiniband"):
         words += ["--device", "/dev/infiniband", "--cap-add", "IPC_LOCK"]
+        words += ["--ulimit", "memlock=-1"]
     for folder in [os.getcwd(), *setup["mounts"], HOME]:
-        words += ["-v", "%s:%s:rslave" % (folder, folder)]
+        words += ["-v", "%s:%s" % (folder, folder)]
     for variable in sorted(set(env) - _HOST_ONLY):
         words += ["-e", variable]
     return [*words, image, *_inside(command)]
