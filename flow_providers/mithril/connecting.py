@@ -41,10 +41,6 @@ LISTING_LAG_S = 60.0
 #: How many requests are under way at once where several are needed, such as one a market.
 LANES = 6
 
-_IMAGE_NOTE = (
-    "Mithril's nodes are machines: they boot the system's image, and the task's image is not used"
-)
-
 
 def connect(context: ProviderContext) -> Provider:
     """Return Mithril as the settings describe it.
@@ -129,7 +125,7 @@ def open_provider(
             mounts=frozenset({Source.VOLUME, Source.S3}),
             volume_path="/mnt/{name}",
             volume_device="/dev/disk/by-id/virtio-{id:.20}",
-            image_note=_IMAGE_NOTE,
+            images_by_kit=True,
             notice_file="/opt/mithril/MITHRIL_SIGNAL.yml",
             scratch_paths=("/mnt/local",),
         ),
