@@ -9,10 +9,7 @@ program does it. Sources: AWS's guides "Configuration and credential file settin
 
 from __future__ import annotations
 
-import configparser
 import json
-import shlex
-import subprocess
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,14 +46,15 @@ class AwsFiles:
         self._environ = environ
 
     def variables(self) -> Mapping[str, str]:
-        """See `Buckets.variables`."""
-        return {name: self._environ[name] for name in VARIABLES if self._environ.get(name)}
+        """See `Buckets.variables`. The profile is always said, so that nobody takes their own instead."""
+        told = {name: self._environ[name] for name in VARIABLES if self._environ.get(name)}
+        return {**told, "AWS_PROFILE": _profile(self._environ)}
 
     def keys(self, handed: Mapping[str, str] | None = None) -> BucketKeys:
         """See `Buckets.keys`."""
         own = {name: text for name, text in self._environ.items() if name not in VARIABLES}
         environ = {**own, **(self.variables() if handed is None else handed)}
-        profile = environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE") or "default"
+        profile = _profile(environ)
         credentials, settings = _files(environ)
         about = {**_section(settings, profile), **_services(settings, profile)}
         found = _from_variables(environ) or _from_files(credentials, settings, profile, environ)
@@ -76,6 +74,10 @@ class AwsFiles:
             or about.get("region", ""),
             origin=found["origin"],
         )
+
+
+def _profile(environ: Mapping[str, str]) -> str:
+    return environ.get("AWS_PROFILE") or environ.get("AWS_DEFAULT_PROFILE") or "default"
 
 
 def _from_variables(environ: Mapping[str, str]) -> dict[str, str] | None:
@@ -132,6 +134,9 @@ def _static(section: Section) -> dict[str, str] | None:
 
 def _from_process(line: str, profile: str, environ: Mapping[str, str]) -> dict[str, str]:
     """Run a profile's own program; what it says is shown to nobody, for a secret may be in it."""
+    import shlex
+    import subprocess
+
     where = f"the credential_process of profile {profile!r}"
     try:
         done = subprocess.run(
@@ -165,6 +170,8 @@ class _File:
     """One of AWS's files, by sections; one that isn't there has none."""
 
     def __init__(self, place: Path) -> None:
+        import configparser
+
         self.place = place
         parser = configparser.RawConfigParser(strict=False, default_section="\0")
         try:

@@ -1,0 +1,101 @@
+"""Data at its paths on nodes that boot, by `flow` alone: volumes made on request, and buckets of a real service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flow_providers.mock.boot import loops
+from tests.s3_service import Service, s3fs_problem
+from tests.s3_service import serving as serving_buckets
+from tests.sim_nodes.kit import openssh, refuse
+from tests.stories.simulated_mithril import Simulator, User, end_processes_of, serving, set_up
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    """Someone with an empty home."""
+    (tmp_path / "work").mkdir()
+    return User(tmp_path)
+
+
+@pytest.fixture
+def simulator(user: User) -> Iterator[Simulator]:
+    """The simulator, which `user` has set Flow up for; in the end nothing of either is left, no mount either."""
+    openssh()
+    with serving(user) as running:
+        if not running.said["nodes_boot"]:
+            refuse("the simulator's nodes can't boot here")
+        set_up(user, running)
+        yield running
+        assert not user.is_watched()
+    assert [] == end_processes_of(user.home)
+    assert str(user.home) not in Path("/proc/mounts").read_text()
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """An S3 service that checks keys, with one object."""
+    problem = s3fs_problem()
+    if problem is not None:
+        refuse(problem)
+    with serving_buckets(set__a="from the bucket\n") as service:
+        yield service
+
+
+def test_a_volume_is_made_shared_and_found_again(user, simulator):
+    """`?size=` makes a file volume before the first bid; both nodes see it at the task's path, and so does the next."""
+    mount = ("--mount", "volume://models?size=100gb:/models", "--no-code", "-i", "a100")
+    planned = user.flow("submit", "true", "--dry-run", *mount)
+    assert [] == user.asked("volume", "list")["volumes"]
+    user.flow("submit", 'hostname > "/models/$FLOW_NODE_RANK"', "-N", "2", *mount)
+    (volume,) = user.asked("volume", "list")["volumes"]
+    again = ("--mount", "volume://models:/models:ro", *mount[2:])
+    read = user.flow("submit", "ls /models; touch /models/no", *again, code=1)
+
+    assert "volume 'models' will be made in" in planned.out
+    assert ("models", 100) == (volume["name"], volume["size_gb"])
+    assert "0\n1\n" == read.out
+    assert "Read-only file system" in read.err
+
+
+def test_a_block_volume_is_formatted_by_its_first_task(user, simulator):
+    """The second task finds what the first wrote; on two nodes it is refused before anything is bid or made."""
+    if (reason := loops.problem()) is not None:
+        refuse(reason)
+    mount = ("--mount", "volume://disk?size=1gb&interface=block:/disk", "--no-code", "-i", "a100")
+    refused = user.flow("submit", "true", "-N", "2", *mount, code=125)
+    assert [] == user.asked("volume", "list")["volumes"]
+    first = user.flow("submit", "echo kept > /disk/file", *mount)
+    second = user.flow("submit", "cat /disk/file; df --output=fstype /disk", *mount)
+
+    assert "block volume 'disk' belongs to one node at a time" in refused.err
+    assert "formatting volume 'disk'" in first.err
+    assert ["kept", "Type", "ext4"] == second.out.split()
+
+
+def test_a_bucket_is_mounted_with_the_shells_own_keys(user, simulator, service):
+    """Keys that only this shell has open the bucket on the node, where no process list or script shows them."""
+    look = "cat /data/a; ps axww -o args; cat /var/lib/foundry/startup_script.sh /opt/flow/log"
+    mount = ("--mount", "s3://data/set:/data", "--no-code", "-i", "a100")
+    planned = user.flow("submit", "true", "--dry-run", *mount, **service.environ)
+    ran = user.flow("submit", look, *mount, **service.environ)
+    wrong = {**service.environ, "AWS_SECRET_ACCESS_KEY": "wrong"}
+    failed = user.flow("submit", "true", "--name", "wrong", *mount, code=125, **wrong)
+    none = user.flow("submit", "true", *mount, code=125)
+
+    assert f"s3:// at {service.url} opens with the keys of the environment" in planned.out
+    assert "from the bucket\n" in ran.out
+    assert service.secret_key not in planned.out + ran.out + ran.err
+    assert "the secret key doesn't belong to the access key" in failed.err
+    assert "the secret key doesn't belong" in user.task("wrong")["reason"]
+    assert "no keys to open s3:// with" in none.err
+    holders = [
+        path for path in (user.home / ".local").rglob("*")
+        if path.is_file() and "nodes" not in path.parts and service.secret_key.encode() in path.read_bytes()
+    ]  # fmt: skip
+    assert [] == holders
