@@ -29,7 +29,10 @@ from flow_providers.local_docker.engine import Engine
 PYTHON_IMAGE, BARE_IMAGE = "flow-test-python", "flow-test-bare"
 _STARTS_S = 60.0
 _LEAN = [f"path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-_APPLETS = "cat echo env find grep hostname id kill ls mkdir mv ps pwd readlink rm sh sleep sort stty test touch tr true"
+_APPLETS = (
+    *("cat echo env find grep hostname id kill ls mkdir mv ps pwd readlink rm".split()),
+    *("sh sleep sort stty test touch tr true".split()),
+)
 
 
 @contextmanager
@@ -156,7 +159,7 @@ def _busybox(place: Path) -> None:
         program = next(path for path in Path(folder).rglob("bin/busybox") if path.is_file())
         with tarfile.open(place, "w") as tar:
             tar.add(program, "bin/busybox")
-            for name in (*_APPLETS.split(), "true"):
+            for name in _APPLETS:
                 _link(tar, f"bin/{name}", "/bin/busybox")
             _link(tar, "usr/bin/env", "/bin/busybox")
             for name in ("tmp", "root", "etc", "proc", "dev", "sys"):
