@@ -16,7 +16,7 @@ from attrs import astuple, fields
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
+from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping, task_to_mapping
@@ -79,13 +79,15 @@ def record_of(rest: str, spec: TaskSpec) -> TaskRecord:
 
 def event_text(event: TaskEvent) -> str:
     """Write a line of history."""
-    return json.dumps([event.at.isoformat(), event.what, event.why], separators=(",", ":"))
+    fault = [] if event.fault is None else [event.fault.value]
+    return json.dumps([event.at.isoformat(), event.what, event.why, *fault], separators=(",", ":"))
 
 
 def event_of(text: str) -> TaskEvent:
     """Read a line that `event_text` wrote."""
-    at, what, why = json.loads(text)
-    return TaskEvent(at=datetime.fromisoformat(at), what=what, why=why)
+    at, what, why, *fault = json.loads(text)
+    found = Fault(fault[0]) if fault else None
+    return TaskEvent(at=datetime.fromisoformat(at), what=what, why=why, fault=found)
 
 
 _TYPES = {each.name: str(each.type).partition(" |")[0] for each in fields(TaskRecord)}

@@ -1,4 +1,4 @@
-"""How a task survives: what it may lose with its nodes, and when its recovery acts.
+"""How a task survives: what it may lose with its nodes, what keeps them away, and when its recovery acts.
 
 A boot disk outlives a preemption, because the bid goes on and is granted its own nodes again; it doesn't outlive a
 move. What lies in memory or on a node's own scratch disks outlives nothing.
@@ -7,15 +7,67 @@ move. What lies in memory or on a node's own scratch disks outlives nothing.
 from __future__ import annotations
 
 import posixpath
+from collections.abc import Sequence
 from datetime import datetime
 
+from attrs import frozen
+
+from flow_core.domain.allocation import Allocation, NodeState, NoticeKind
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.record import TaskRecord
+from flow_core.domain.record import Fault, TaskRecord
+from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Mount, Recover, Source
+from flow_core.domain.task_parts import Mount, Recover, RunOn, Source
 
 #: Folders that a boot empties, on every Linux. Source: the Filesystem Hierarchy Standard 3.0 (/run, /tmp, /dev/shm).
 LOST_AT_BOOT = ("/tmp", "/run", "/dev", "/proc", "/sys", "/var/run")  # noqa: S108  # named, not used
+
+
+@frozen
+class Outage:
+    """What keeps a task's nodes from being all there and at work, in words, and whose doing it is."""
+
+    words: str
+    fault: Fault
+
+
+def outage_of(
+    bid: Bid | None, allocation: Allocation | None, reports: Sequence[RunReport]
+) -> Outage | None:
+    """Return what keeps a task's nodes from being all there; None when nothing does."""
+    notice = allocation.notice if allocation is not None else None
+    moves = notice is not None and notice.kind is NoticeKind.RELOCATION
+    if bid is not None and bid.state is not BidState.ALLOCATED:
+        moves = moves or bid.state is BidState.RELOCATING
+        fault = Fault.PROVIDER if moves else Fault.MARKET
+        return Outage(f"the bid is {bid.state.value}", fault)
+    if notice is not None:
+        fault = Fault.PROVIDER if moves else Fault.MARKET
+        return Outage(f"the nodes were given notice of {notice.kind.value}", fault)
+    spoken = {report.rank: report for report in reports}
+    for node in allocation.nodes if allocation is not None else ():
+        report = spoken.get(node.rank)
+        if not node.is_reachable:
+            return Outage(f"node {node.rank} is {node.state.value}", Fault.NODE)
+        if report is None:
+            return Outage(f"node {node.rank} does not answer", Fault.NETWORK)
+        if report.phase is RunPhase.INTERRUPTED or report.phase is RunPhase.WAITING:
+            return Outage(f"node {node.rank} is starting over", Fault.NODE)
+    return None
+
+
+def is_stranded(
+    spec: TaskSpec, allocation: Allocation | None, reports: Sequence[RunReport]
+) -> bool:
+    """Whether a node is lost and nobody goes on without it: all others wait for it, or are done."""
+    nodes = allocation.nodes if allocation is not None else ()
+    lost = {node.rank for node in nodes if node.state is NodeState.LOST}
+    if not lost or spec.keep:
+        return False
+    counted = [report for report in reports if spec.run_on is RunOn.EVERY_NODE or report.rank == 0]
+    return not any(
+        report.phase is RunPhase.RUNNING for report in counted if report.rank not in lost
+    )
 
 
 def checkpoint_problem(spec: TaskSpec, *, workspace: str, scratch: tuple[str, ...]) -> str | None:

@@ -11,7 +11,8 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 A run that the node's own stop cut short (INTERRUPTED) is no end: the market took the node, and the node script will
 run the command again. Neither is a failure among fellows one of whom is going, gone, silent or starting over: losing a
 fellow makes the others fail, and that is the node's outage, not the program's. All begin anew together, with the next
-membership. Only when the outage has lasted for `OUTAGE` is the failure believed.
+membership. Only when the bid has been granted and the outage has lasted for `OUTAGE` all the same is the failure
+believed. A node that stays lost for as long, with nobody left who runs, ends the task too: it could but cost money.
 """
 
 from __future__ import annotations
@@ -19,14 +20,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.budget import lease_ends
-from flow_core.domain.healing import recovery_is_due
+from flow_core.domain.healing import Outage, is_stranded, outage_of, recovery_is_due
 from flow_core.domain.money import Spend
-from flow_core.domain.record import Outcome, TaskRecord
+from flow_core.domain.record import Fault, Outcome, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.task_parts import RunOn
 
@@ -38,6 +39,7 @@ class Settle:
     outcome: Outcome
     reason: str
     exit_code: int | None = None
+    fault: Fault | None = None
 
 
 @frozen
@@ -63,14 +65,26 @@ class Deliver:
 
 @frozen
 class Doubt:
-    """Write down since when a failure is put down to an outage, and what the outage is."""
+    """Write down since when a missing node is waited for, and what is amiss."""
 
-    outage: str
+    outage: Outage
 
 
 @frozen
 class Trust:
-    """Write down that the outage is over."""
+    """Write down that the outage is over, or gave way to the bid's own."""
+
+    why: str = ""
+
+
+@frozen
+class Retry:
+    """Write down that a node's command failed, and that it is tried again: `retried` tries are used up."""
+
+    retried: int
+    what: str
+    why: str
+    fault: Fault
 
 
 @frozen
@@ -90,9 +104,11 @@ class Rebid:
     """Bid anew where the task moves to: its old bid is gone."""
 
 
-Action = Recover | Rebid | Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust
+Action = Recover | Rebid | Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust | Retry
 
-#: How long a failure among fellows is put down to one that is missing, in the provider's time.
+#: Exit codes for what could not be run: the set-up's, and the shell's for no permission and no such command.
+MISTAKES = (125, 126, 127)
+#: How long a node that is missing is waited for, in the provider's time, before its fellows' failure is believed.
 OUTAGE = timedelta(minutes=15)
 
 
@@ -127,9 +143,11 @@ def decide(seen: Seen) -> list[Action]:
     if record.has_ended or end is not None:
         actions += _closing(seen)
         return actions
-    outage = _doubted(seen)
-    if bool(outage) != (record.outage_since is not None):
-        actions.append(Doubt(outage) if outage else Trust())
+    if retry := _retry(seen):
+        actions.append(retry)
+    outage = _waited_out(seen)
+    if (outage is None) != (record.outage_since is None):
+        actions.append(Doubt(outage) if outage is not None else _trust(seen))
     if delivery := _delivery(seen):
         actions.append(delivery)
     if recovery_is_due(record, bid, seen.now):
@@ -160,25 +178,6 @@ def exit_of(
     return None
 
 
-def outage_of(bid: Bid | None, allocation: Allocation | None, reports: Sequence[RunReport]) -> str:
-    """Return what keeps a task's nodes from being all there, in words; empty when nothing does."""
-    if bid is not None and bid.state is not BidState.ALLOCATED:
-        return f"the bid is {bid.state.value}"
-    nodes = allocation.nodes if allocation is not None else ()
-    if allocation is not None and allocation.notice is not None:
-        return f"the nodes were given notice of {allocation.notice.kind.value}"
-    spoken = {report.rank: report for report in reports}
-    for node in nodes:
-        report = spoken.get(node.rank)
-        if not node.is_reachable:
-            return f"node {node.rank} is {node.state.value}"
-        if report is None:
-            return f"node {node.rank} does not answer"
-        if report.phase is RunPhase.INTERRUPTED or report.phase is RunPhase.WAITING:
-            return f"node {node.rank} is starting over"
-    return ""
-
-
 def end_of(
     record: TaskRecord,
     bid: Bid | None,
@@ -191,20 +190,61 @@ def end_of(
     finished = exit_of(spec.run_on, reports, spec.num_instances)
     if finished is None or finished[0] == 0 or spec.num_instances == 1:
         return finished
-    if not outage_of(bid, allocation, reports):
+    if outage_of(bid, allocation, reports) is None:
         return finished
+    return finished if _is_held(bid, allocation) and _has_lasted(record, now) else None
+
+
+def _is_held(bid: Bid | None, allocation: Allocation | None) -> bool:
+    """Whether the bid has its nodes and keeps them, as far as the market goes: an outage now is somebody else's."""
+    noticed = allocation is not None and allocation.notice is not None
+    return bid is not None and bid.state is BidState.ALLOCATED and not noticed
+
+
+def _has_lasted(record: TaskRecord, now: datetime | None) -> bool:
     since = record.outage_since
-    has_lasted = since is not None and now is not None and now - since >= OUTAGE
-    return finished if has_lasted else None
+    return since is not None and now is not None and now - since >= OUTAGE
 
 
-def _doubted(seen: Seen) -> str:
-    """Return the outage that a failure is put down to; empty where nothing has failed or nothing is amiss."""
+def _failed_among(seen: Seen) -> bool:
+    """Whether one of several nodes has failed, for which another may be the reason."""
     spec = seen.record.spec
     finished = exit_of(spec.run_on, seen.reports, spec.num_instances)
-    if finished is None or finished[0] == 0 or spec.num_instances == 1:
-        return ""
-    return outage_of(seen.bid, seen.allocation, seen.reports)
+    return finished is not None and finished[0] != 0 and spec.num_instances > 1
+
+
+def _waited_out(seen: Seen) -> Outage | None:
+    """Return the outage that is waited out, for `OUTAGE` at most: somebody failed for it, or nobody runs for it."""
+    if not _is_held(seen.bid, seen.allocation):
+        return None
+    if _failed_among(seen) or is_stranded(seen.record.spec, seen.allocation, seen.reports):
+        return outage_of(seen.bid, seen.allocation, seen.reports)
+    return None
+
+
+def _trust(seen: Seen) -> Trust:
+    if _is_held(seen.bid, seen.allocation):
+        return Trust()
+    outage = outage_of(seen.bid, seen.allocation, seen.reports)
+    return Trust(outage.words if outage is not None else "")
+
+
+def _retry(seen: Seen) -> Retry | None:
+    """Return the newest try that a failure used up, or None where nothing has failed since."""
+    last = max(seen.reports, key=lambda each: each.retried, default=None)
+    if last is None or last.retried <= seen.record.retried:
+        return None
+    missing = outage_of(
+        seen.bid, seen.allocation, [evolve(each, phase=RunPhase.RUNNING) for each in seen.reports]
+    )
+    where = f" on node {last.rank}" if seen.record.spec.num_instances > 1 else ""
+    said = last.waiting_for if last.waiting_for.startswith("ended") else ""
+    return Retry(
+        last.retried,
+        f"the command failed{where} and is tried again",
+        "; ".join(each for each in (said, missing.words if missing is not None else "") if each),
+        missing.fault if missing is not None else Fault.PROGRAM,
+    )
 
 
 def _instant(at: datetime | None) -> float:
@@ -239,11 +279,14 @@ def _end(seen: Seen) -> Settle | None:
         code, report = finished
         if code == 0:
             return Settle(Outcome.SUCCEEDED, "the command ended with 0", 0)
-        return Settle(Outcome.FAILED, _failure(seen, code, report), code)
+        return _failed(seen, code, report)
     if record.cancel_asked:
         return Settle(Outcome.CANCELLED, "cancelled", None)
     if bid is None or bid.state is BidState.TERMINATED:
         return Settle(Outcome.VANISHED, "its bid was ended, and not by this machine", None)
+    outage = _waited_out(seen)
+    if outage is not None and _has_lasted(record, seen.now):
+        return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)
     deadline = deadline_of(seen)
     if deadline is not None and deadline[0] <= seen.now:
         if deadline[1] is Outcome.TIMED_OUT:
@@ -260,14 +303,19 @@ def _end(seen: Seen) -> Settle | None:
     return None
 
 
-def _failure(seen: Seen, code: int, report: RunReport) -> str:
+def _failed(seen: Seen, code: int, report: RunReport) -> Settle:
     where = f" on node {report.rank}" if seen.record.spec.num_instances > 1 else ""
     if report.reason:
-        return f"the command could not be run{where}: {report.reason}"
+        words = f"the command could not be run{where}: {report.reason}"
+        return Settle(Outcome.FAILED, words, code, Fault.MISTAKE)
     tries = f", after {report.retried + 1} tries" if report.retried else ""
-    outage = _doubted(seen)
-    blame = f"; {outage}, for too long" if outage else ""
-    return f"the command ended with {code}{where}{tries}{blame}"
+    outage = _waited_out(seen)
+    blame = f"; {outage.words}, for too long" if outage is not None else ""
+    words = f"the command ended with {code}{where}{tries}{blame}"
+    if outage is not None:
+        return Settle(Outcome.FAILED, words, code, outage.fault)
+    fault = Fault.MISTAKE if code in MISTAKES else Fault.PROGRAM
+    return Settle(Outcome.FAILED, words, code, fault)
 
 
 def _closing(seen: Seen) -> list[Action]:
@@ -280,7 +328,7 @@ def _closing(seen: Seen) -> list[Action]:
 
 
 def _delivery(seen: Seen) -> Deliver | None:
-    allocation = seen.allocation
+    record, allocation = seen.record, seen.allocation
     if seen.bid is None or not allocation.is_complete or len(seen.reports) < len(allocation.nodes):
         return None
     wanted = any(report.wants_delivery for report in seen.reports)
@@ -290,7 +338,7 @@ def _delivery(seen: Seen) -> Deliver | None:
     if not (wanted and settled):
         return None
     return Deliver(
-        seen.record.membership + 1,
+        record.membership + 1,
         allocation.signature,
-        max(report.retried for report in seen.reports),
+        max(record.retried, *(report.retried for report in seen.reports)),
     )

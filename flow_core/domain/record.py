@@ -40,6 +40,17 @@ class Outcome(str, enum.Enum):
     VANISHED = "vanished"  # the bid was ended by someone else
 
 
+class Fault(str, enum.Enum):
+    """Whose doing a trouble was, as far as it can be told from here."""
+
+    MARKET = "market"  # others bid more
+    PROVIDER = "provider"  # it didn't answer, or moved the nodes
+    NODE = "node"  # it is lost, or was, and starts over
+    NETWORK = "network"  # the provider says that the node runs, and it doesn't answer
+    PROGRAM = "program"  # the command failed while all nodes were there
+    MISTAKE = "mistake"  # the request: no such command, no such secret, no permission
+
+
 #: step -> steps that may come next. REFUSED is final; a PLACED record ends by its outcome or moves.
 STEP_TRANSITIONS: dict[Step, frozenset[Step]] = {
     Step.HELD: frozenset({Step.INTENDED, Step.REFUSED}),
@@ -87,8 +98,9 @@ class TaskRecord:
     former_bid: str = ""
     spent_before: Spend | None = None
     held_before_s: int = 0
-    #: Since when a failure is put down to a node that is missing; None where nothing is amiss.
+    #: Since when a node that is missing is waited for, with nobody left who runs; None where nothing is amiss.
     outage_since: datetime | None = None
+    retried: int = 0  # how many tries its failures have used up
     began_at: datetime | None = None  # when its nodes were first granted
     cancel_asked: bool = False
     outcome: Outcome | None = None
@@ -118,8 +130,9 @@ class TaskRecord:
 
 @frozen(kw_only=True)
 class TaskEvent:
-    """One line of a task's history: a fact in the past tense, with its reason where there is one."""
+    """One line of a task's history: a fact in the past tense, with its reason, and whose fault it was, where known."""
 
     at: datetime
     what: str
     why: str = ""
+    fault: Fault | None = None

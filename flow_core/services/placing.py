@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from flow_core.domain.bid import Bid, BidRequest, Launch
-from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
+from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Source
@@ -127,9 +127,10 @@ def options_for(spec: TaskSpec, provider: Provider) -> dict[str, str]:
     return found
 
 
-def note(ports: Ports, token: str, what: str, why: str = "") -> None:
+def note(ports: Ports, token: str, what: str, why: str = "", fault: Fault | None = None) -> None:
     """Write a line into the task's history."""
-    ports.journal.log(token, TaskEvent(at=ports.provider.clock.now(), what=what, why=why))
+    now = ports.provider.clock.now()
+    ports.journal.log(token, TaskEvent(at=now, what=what, why=why, fault=fault))
 
 
 def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
@@ -141,7 +142,8 @@ def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
         )
         bid = ports.provider.market.place(request)
     except Transient:
-        note(ports, record.token, "the bid was sent, and the answer was not heard")
+        said = "the bid was sent, and the answer was not heard"
+        note(ports, record.token, said, fault=Fault.PROVIDER)
         raise
     except NameTaken:
         found = ports.provider.market.bids(name=record.wire_name)

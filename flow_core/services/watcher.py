@@ -21,6 +21,7 @@ from flow_core.domain.lifecycle import (
     Rebid,
     Recover,
     Release,
+    Retry,
     Seen,
     Settle,
     Trust,
@@ -28,10 +29,17 @@ from flow_core.domain.lifecycle import (
     deadline_of,
     decide,
 )
-from flow_core.domain.record import Outcome, Step, TaskRecord
+from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.domain.task_parts import Condition, Dependency
-from flow_core.errors import FlowError, NotFound
+from flow_core.errors import (
+    FlowError,
+    NoCapacity,
+    NodeUnreachable,
+    NotFound,
+    PriceTooLow,
+    Transient,
+)
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
@@ -50,6 +58,8 @@ _WORDS = {
     BidState.PAUSED: "the bid was paused",
     BidState.TERMINATED: "the bid has ended",
 }
+
+_FAULTS = {BidState.PREEMPTING: Fault.MARKET, BidState.RELOCATING: Fault.PROVIDER}
 
 #: How many tasks that have ended are looked at again for a bid that came late.
 _ENDED = 20
@@ -112,7 +122,8 @@ class Watcher:
         except FlowError as trouble:
             if self._troubles.get(record.token) != trouble.message:
                 self._troubles[record.token] = trouble.message
-                note(self._ports, record.token, "could not go on for now", trouble.message)
+                said = "could not go on for now"
+                note(self._ports, record.token, said, trouble.message, _fault_of(trouble))
 
     def _start(self, record: TaskRecord) -> None:
         if record.step is Step.HELD:
@@ -213,7 +224,8 @@ class Watcher:
                 exit_code=action.exit_code,
                 ended_at=now,
             )
-            note(self._ports, record.token, f"the task {action.outcome.value}", action.reason)
+            said = f"the task {action.outcome.value}"
+            note(self._ports, record.token, said, action.reason, action.fault)
         elif isinstance(action, Withdraw) and record.bid_id is not None:
             if not give_back(self._ports, record):
                 return
@@ -234,15 +246,14 @@ class Watcher:
         elif isinstance(action, Doubt):
             journal.update(record.token, outage_since=now)
             self._deadlines.append(now + OUTAGE)
-            note(
-                self._ports,
-                record.token,
-                "a node's failure is put down to an outage, and waited out",
-                action.outage,
-            )
+            words, fault = action.outage.words, action.outage.fault
+            note(self._ports, record.token, "an outage is waited out", words, fault)
         elif isinstance(action, Trust):
             journal.update(record.token, outage_since=None)
-            note(self._ports, record.token, "the outage is over")
+            note(self._ports, record.token, "the outage is over", action.why)
+        elif isinstance(action, Retry):
+            journal.update(record.token, retried=action.retried)
+            note(self._ports, record.token, action.what, action.why, action.fault)
 
     def _release(self, record: TaskRecord) -> None:
         final = self._costs.of([record])[record.token]
@@ -264,4 +275,13 @@ class Watcher:
         elif action.state is BidState.ALLOCATED:
             changes.update(preempted_at=None, recovered_at=None)
         self._ports.journal.update(record.token, **changes)
-        note(self._ports, record.token, _WORDS[action.state])
+        note(self._ports, record.token, _WORDS[action.state], fault=_FAULTS.get(action.state))
+
+
+def _fault_of(trouble: FlowError) -> Fault:
+    """Return whose doing it is that the watcher could not go on."""
+    if isinstance(trouble, Transient):
+        return Fault.PROVIDER
+    if isinstance(trouble, NodeUnreachable):
+        return Fault.NETWORK
+    return Fault.MARKET if isinstance(trouble, (NoCapacity, PriceTooLow)) else Fault.MISTAKE

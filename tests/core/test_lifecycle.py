@@ -22,7 +22,7 @@ from flow_core.domain.lifecycle import (
     exit_of,
 )
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.record import Outcome, Step, TaskRecord
+from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 from flow_core.domain.shape import parse_shape
 from flow_core.domain.task import TaskSpec
@@ -117,7 +117,8 @@ def test_the_first_failure_in_time_is_the_tasks():
 
     actions = decide(seen(record=record(2), allocation=allocation(2), reports=reports))
 
-    assert Settle(Outcome.FAILED, "the command ended with 4 on node 1", 4) == actions[0]
+    expected = Settle(Outcome.FAILED, "the command ended with 4 on node 1", 4, Fault.PROGRAM)
+    assert expected == actions[0]
 
 
 def test_an_interrupted_run_is_no_end():

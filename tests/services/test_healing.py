@@ -9,7 +9,8 @@ import pytest
 from attrs import evolve
 
 import flow
-from flow_core.domain.record import Outcome
+from flow_core.domain.lifecycle import OUTAGE
+from flow_core.domain.record import Fault, Outcome
 from flow_core.domain.status import TaskState
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
@@ -102,7 +103,7 @@ def test_a_failure_for_want_of_a_fellow_is_an_outage(
 
     assert TaskState.COMPLETED is task.wait()
     told = history(session, task.name)
-    assert "a node's failure is put down to an outage, and waited out: node 1 is lost" in told
+    assert "an outage is waited out: node 1 is lost" in told
     assert [line for line in told if "membership 2 delivered to 3 nodes" in line]
 
 
@@ -117,6 +118,90 @@ def test_an_outage_is_not_waited_out_for_ever(pretend_cloud: PretendCloud, sessi
     record = session.tasks.record(task.name)
     assert "the command ended with 1 on node 0; node 1 is lost, for too long" == record.reason
     assert record.exit_code == 1
+
+
+def test_no_failure_is_believed_while_the_market_has_the_nodes(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """A group that failed for want of a fellow, and is then outbid for a day, begins again with all of its nodes."""
+    losing(pretend_cloud)
+    task = flow.run("train", num_instances=3, session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.lose_node(task.name, 1, back_after="5m")
+    clock.advance(minutes=1)
+    pretend_cloud.outbid(task.name, lasts="20h")
+    clock.advance(hours=15)
+    assert TaskState.PREEMPTED is task.state
+
+    assert TaskState.COMPLETED is task.wait()
+    told = history(session, task.name)
+    assert "the outage is over: the bid is preempting" in told
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_lost_node_is_not_paid_for_ever(
+    pretend_cloud: PretendCloud, session: Session, clock, count: int
+):
+    """Where a node stays lost and nobody else runs, the task ends after 15 minutes, and says for want of which node."""
+    pretend_cloud.on("train", lambda run: iter([timedelta(hours=2 if run.rank == 0 else 1)]))
+    task = flow.run("train", num_instances=count, session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.lose_node(task.name, 0)
+    clock.advance(minutes=10)
+    assert not session.tasks.record(task.name).has_ended
+
+    assert TaskState.FAILED is task.wait()
+    record = session.tasks.record(task.name)
+    assert ("node 0 is lost, for too long", None) == (record.reason, record.exit_code)
+    assert record.ended_at is not None
+    since = record.created_at + timedelta(
+        minutes=30 if count == 1 else 62
+    )  # lost, or alone with it
+    assert OUTAGE <= record.ended_at - since < OUTAGE + timedelta(minutes=2)
+    assert pretend_cloud.ledger().total == task.cost
+
+
+def test_a_lost_node_that_comes_back_goes_on(pretend_cloud: PretendCloud, session: Session, clock):
+    """A single node is waited for like a fellow, and its command is run again."""
+    pretend_cloud.on("train", takes="1h", checkpoints=True)
+    task = flow.run("train", session=session)
+    clock.advance(minutes=30)
+    pretend_cloud.lose_node(task.name, 0, back_after="10m")
+
+    assert TaskState.COMPLETED is task.wait()
+    assert "the outage is over: " in history(session, task.name)
+
+
+def test_whose_fault_it_was_is_told(pretend_cloud: PretendCloud, session: Session, clock):
+    """The market's notice, a node's loss, a program's failures and a mistake are told apart in the history."""
+    pretend_cloud.on("train", lambda run: 3)
+    failing = flow.run("train", retries=1, session=session)
+    failing.wait()
+    pretend_cloud.on("typo", lambda run: 127)
+    mistaken = flow.run("typo", retries=1, session=session)
+    mistaken.wait()
+    losing(pretend_cloud)
+    losing_nodes = flow.run("train", num_instances=2, session=session)
+    clock.advance(minutes=10)
+    pretend_cloud.lose_node(losing_nodes.name, 1, back_after="5m")
+    clock.advance(minutes=20)
+    pretend_cloud.outbid(losing_nodes.name)
+    losing_nodes.wait()
+
+    assert [
+        ("the command failed and is tried again", Fault.PROGRAM),
+        ("the task failed", Fault.PROGRAM),
+    ] == faults(session, failing.name)
+    assert [("the task failed", Fault.MISTAKE)] == faults(session, mistaken.name)
+    assert [
+        ("an outage is waited out", Fault.NODE),
+        ("the market gave notice of preemption", Fault.MARKET),
+    ] == faults(session, losing_nodes.name)
+
+
+def faults(session: Session, name: str) -> list[tuple[str, Fault]]:
+    """The events of a task that were somebody's fault."""
+    return [(each.what, each.fault) for each in session.tasks.history(name) if each.fault]
 
 
 def test_a_preempted_group_begins_again_together(
