@@ -7,8 +7,8 @@ from datetime import datetime
 
 from flow_cli.show.layout import Cell, Column, Table
 from flow_cli.show.text import dollars, stamp
+from flow_core.domain.bill import BillLine
 from flow_core.domain.money import Spend
-from flow_core.services.costs import BillLine
 
 
 def bill_table(lines: Sequence[BillLine], *, since: datetime, simulated: bool) -> Table:
