@@ -162,7 +162,9 @@ def spelled(reading: Reading, *, folder: Path, number: str) -> Facts:
     """Return what scontrol would show of what was read."""
     batch = reading.batch
     assert batch is not None
-    wants = [str(each) for each in batch.dependency.waits] if batch.dependency else []
+    wants = (
+        [str(each).replace("_*", "") for each in batch.dependency.waits] if batch.dependency else []
+    )
     joint = "?" if batch.dependency and batch.dependency.any_of else ","
     output = _path(batch.output_pattern, batch, folder, number)
     return Facts(
