@@ -50,6 +50,18 @@ def test_a_file_volume_is_shared_and_outlives_nodes(cloud):
     assert not cloud.nodes.volume("vol_1").exists()
 
 
+def test_file_volumes_are_listed_as_scripts_look_for_them(cloud):
+    """`mount -t virtiofs` tells where file volumes lie, as at the service; other mounts are the machine's own."""
+    cloud.nodes.create_volume("vol_1")
+    cloud.boot("#!/bin/bash\nmount -t virtiofs >/tmp/seen", **file_volume())
+    cloud.until_script_ended()
+    said = cloud.ssh(
+        "cat /tmp/seen; sudo mount -t tmpfs here /opt && sudo mount -t tmpfs | grep -c 'here on /opt'"
+    )
+
+    assert "shared on /mnt/shared type virtiofs (rw,relatime)\n1\n" == said.stdout
+
+
 def test_a_block_volume_is_a_device_that_keeps_its_bytes(cloud):
     """A block volume is unformatted at first, formattable, found by its id, and kept from node to node."""
     reason = loops.problem()

@@ -34,7 +34,7 @@ class Furnished:
     def make(self, plan: Mapping[str, Any], programs: Mapping[str, str], python: str) -> bool:
         """Write everything; return whether this is the node's first boot.
 
-        `programs` are the texts of `sudo`, `systemctl` and `nvidia-smi`; `python` is the interpreter inside.
+        `programs` are the texts of `sudo`, `systemctl`, `mount` and `nvidia-smi`; `python` is the interpreter inside.
         """
         is_first = not _BOOTED.exists()
         if is_first:
@@ -95,6 +95,7 @@ class Furnished:
         _write(Path("/usr/bin/sudo"), f"#!{as_root} -IS\n{programs['sudo']}", mode=0o755)
         _write(Path("/usr/bin/systemctl"), f"#!{python} -IS\n{programs['systemctl']}", mode=0o755)
         _write(Path("/usr/bin/nvidia-smi"), programs["nvidia-smi"], mode=0o755)
+        _write(Path("/usr/local/bin/mount"), programs["mount"], mode=0o755)
         for name in _POWER_NAMES:
             _link(Path("/usr/sbin", name), "/usr/bin/systemctl")
         if not shutil.which("python3", path=PATH):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -203,10 +204,28 @@ def _programs(plan: dict[str, Any], python: str) -> dict[str, str]:
     return {
         "sudo": Path(guest_sudo.__file__).read_text(),
         "systemctl": Path(guest_systemctl.__file__).read_text(),
+        "mount": _mount([path for _, path, _ in plan["binds"] if path.startswith("/mnt/")]),
         "nvidia-smi": f"#!{python} -IS\n"
         + gpu.partition('if __name__ == "__main__":')[0]
         + f"_code, _text = {asked}\nsys.stdout.write(_text)\nsys.exit(_code)\n",
     }
+
+
+def _mount(shares: list[str]) -> str:
+    """Return a `mount` that lists file volumes as the service's machines do, and else is the machine's own.
+
+    They are folders here and virtiofs there, and scripts in the wild ask `mount -t virtiofs` where they lie. Source:
+    contract section 5.
+    """
+    told = "".join(
+        f"  echo {shlex.quote(f'{Path(path).name} on {path} type virtiofs (rw,relatime)')}\n"
+        for path in shares
+    )
+    return (
+        '#!/bin/sh\nif [ "$*" = "-t virtiofs" ]; then\n'
+        f"{told}  exit 0\nfi\n"
+        'exec "$(PATH=/usr/sbin:/usr/bin:/sbin:/bin command -v mount)" "$@"\n'
+    )
 
 
 def _listening(folder: Path) -> socket.socket:
