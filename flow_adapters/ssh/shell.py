@@ -197,6 +197,12 @@ class SshShell:
                 reasons[node.id] = str(lost)
         return {**reasons, **self._room.run(met(inside.connections, targets))}
 
+    def introductions(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> Sequence[Call]:
+        """See `ports.ssh.Ssh.introductions`."""
+        from flow_adapters.ssh.introducing import introductions
+
+        return introductions(nodes, hosts, known=self.known_nodes)
+
     def change(self, node: Node) -> KeyChange | None:
         """See `ports.ssh.Ssh.change`."""
         shown = self.known_nodes.refused.get(node.id)

@@ -11,6 +11,7 @@ from typing import Protocol
 from attrs import frozen
 
 from flow_core.domain.allocation import Node
+from flow_core.ports.shell import Call
 
 
 @frozen(kw_only=True)
@@ -34,6 +35,14 @@ class Ssh(Protocol):
 
     def meet(self, nodes: Collection[Node]) -> Mapping[str, str]:
         """Pin the host key of each node that has none pinned; return why some, by id, could not be met."""
+        ...
+
+    def introductions(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> Sequence[Call]:
+        """Return calls, one for each node, that let these nodes log in to each other at their `hosts`, by id.
+
+        They have a new key pair of their own then, which opens nothing else and is kept nowhere else. Until all calls
+        have run, some still hold the pair of the last introduction.
+        """
         ...
 
     def change(self, node: Node) -> KeyChange | None:

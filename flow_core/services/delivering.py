@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 
 from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.lifecycle import Deliver
-from flow_core.domain.record import TaskRecord
+from flow_core.domain.record import Fault, TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
 from flow_core.errors import InvalidRequest
-from flow_core.ports.shell import Call, NodeExit, NodeLost
+from flow_core.ports.shell import Call, NodeLost, NodeOutput
 from flow_core.services.data_buckets import expiry_of
 from flow_core.services.placing import note
 from flow_core.services.ports import Ports
@@ -21,6 +21,7 @@ from flow_core.services.setting_up import setup_of
 
 #: Real seconds for telling one node its membership.
 DELIVERY_S = 60.0
+_TAIL = 2_000
 
 
 def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
@@ -37,11 +38,13 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             return False
         setup = setup_of(ports, view)
         env = _variables(ports, record)
-        problems = _bring_code(ports, record, allocation)
+        _introduce(ports, record, allocation)
+        problems = bring_code(ports, record, allocation.nodes)
         if not problems:
             problems = _tell(ports, record, allocation, delivery, setup, env)
         if problems:
-            note(ports, record.token, "delivery to the nodes was not complete", "; ".join(problems))
+            said = "delivery to the nodes was not complete"
+            note(ports, record.token, said, "; ".join(problems), Fault.NETWORK)
             return False
         ports.journal.update(
             record.token,
@@ -74,16 +77,34 @@ def _variables(ports: Ports, record: TaskRecord) -> Mapping[str, str] | None:
         return None
 
 
-def _bring_code(ports: Ports, record: TaskRecord, allocation: Allocation) -> list[str]:
-    """Upload the code to every node; return what went wrong."""
+def _introduce(ports: Ports, record: TaskRecord, allocation: Allocation) -> None:
+    """Let the nodes log in to each other, where they have SSH; what goes wrong is noted, for most tasks do without."""
+    if ports.provider.ssh is None or len(allocation.nodes) < 2:
+        return
+    hosts = {node.id: host_of(node) for node in allocation.nodes}
+    calls = ports.provider.ssh.introductions(allocation.nodes, hosts)
+    problems = _refusals(ports, calls)
+    if problems:
+        why = "; ".join(problems)
+        note(ports, record.token, "the nodes can't log in to each other", why)
+
+
+def bring_code(ports: Ports, record: TaskRecord, nodes: Sequence[Node]) -> list[str]:
+    """Upload the record's code to every node; return what went wrong."""
     if record.code_digest is None:
         return []
     bundle = ports.code.bundle(record.code_digest)
     problems: list[str] = []
-    with closing(ports.provider.shell.upload(allocation.nodes, bundle, target=".")) as sent:
+    detours: list[str] = []
+    with closing(ports.provider.shell.upload(nodes, bundle, target=".")) as sent:
         for event in sent:
             if isinstance(event, NodeLost):
                 problems.append(f"node {event.node.rank}: {event.reason}")
+            elif isinstance(event, NodeOutput):
+                words = event.data.decode("utf-8", "replace").strip()
+                detours.append(f"node {event.node.rank}: {words}")
+    if detours:
+        note(ports, record.token, "the code was sent to more nodes than one", "; ".join(detours))
     return problems
 
 
@@ -115,15 +136,24 @@ def _tell(
         )
         for node in allocation.nodes
     ]
+    return _refusals(ports, calls)
+
+
+def _refusals(ports: Ports, calls: Sequence[Call]) -> list[str]:
+    """Make all calls; return what went wrong."""
     problems: list[str] = []
+    words: dict[int, bytes] = {}
     with closing(ports.provider.shell.run_many(calls, timeout_s=DELIVERY_S)) as events:
         for event in events:
-            if isinstance(event, NodeLost):
-                problems.append(f"node {event.node.rank}: {event.reason}")
-            elif isinstance(event, NodeExit) and event.code != 0:
-                problems.append(
-                    f"node {event.node.rank}: the node script refused with {event.code}"
-                )
+            rank = event.node.rank
+            if isinstance(event, NodeOutput):
+                words[rank] = (words.get(rank, b"") + event.data)[-_TAIL:]
+            elif isinstance(event, NodeLost):
+                problems.append(f"node {rank}: {event.reason}")
+            elif event.code != 0:
+                said = words.get(rank, b"").decode("utf-8", "replace").strip().splitlines()
+                why = f": {said[-1]}" if said else ""
+                problems.append(f"node {rank}: the node script refused with {event.code}{why}")
     return problems
 
 

@@ -350,6 +350,12 @@ class _Ssh:
         found = self.ssh.meet([_bare(node) for node in nodes])
         return {told[each]: reason for each, reason in found.items()}
 
+    def introductions(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> Sequence[Call]:
+        told = {_bare(node).id: node for node in nodes}
+        bare = {_bare(node).id: hosts[node.id] for node in nodes}
+        calls = self.ssh.introductions([_bare(node) for node in nodes], bare)
+        return [evolve(call, node=told[call.node.id]) for call in calls]
+
     def change(self, node: Node) -> KeyChange | None:
         return self.ssh.change(_bare(node))
 

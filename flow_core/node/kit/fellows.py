@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from flow_core.node.node_store import load, path, write
+from flow_core.node.node_store import is_there, load, path, write
 
 
 def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None:
@@ -35,5 +35,7 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
     write(path("accelerate.yaml"), ("\n".join(config) + "\n").encode())
     for name in ("hostfile", "accelerate.yaml"):
         os.chmod(path(name), 0o644)
+    if is_there("ssh/id"):
+        env["FLOW_SSH_KEY"], env["FLOW_SSH_CONFIG"] = path("ssh/id"), path("ssh/config")
     env["FLOW_HOSTFILE"] = path("hostfile")
     env["ACCELERATE_CONFIG_FILE"] = path("accelerate.yaml")
