@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,6 +24,7 @@ class Talks:
         self._execs = execs
         self._lock = threading.Lock()
         self._talks: dict[str, _Talk] = {}
+        weakref.finalize(self, _end_all, self._talks)
 
     def ask(
         self, node: Node, words: str, given: Iterable[bytes] = ()
@@ -52,6 +54,11 @@ class Talks:
         if talk is not None:
             with talk.lock:
                 talk.end()
+
+
+def _end_all(talks: dict[str, _Talk]) -> None:
+    for talk in talks.values():
+        talk.end()
 
 
 class _Talk:

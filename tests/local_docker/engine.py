@@ -29,10 +29,22 @@ from flow_providers.local_docker.engine import Engine
 PYTHON_IMAGE, BARE_IMAGE = "flow-test-python", "flow-test-bare"
 _STARTS_S = 60.0
 _LEAN = [f"path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale")]
-_APPLETS = (
-    *("cat echo env find grep hostname id kill ls mkdir mv ps pwd readlink rm".split()),
-    *("sh sleep sort stty test touch tr true".split()),
-)
+_APPLETS = [
+    "cat",
+    "echo",
+    "env",
+    "find",
+    "grep",
+    "hostname",
+    "id",
+    "kill",
+    "ls",
+    "mkdir",
+    "mv",
+    "ps",
+    "pwd",
+]
+_APPLETS += ["readlink", "rm", "sh", "sleep", "sort", "stty", "test", "touch", "tr", "true"]
 
 
 @contextmanager
@@ -90,10 +102,12 @@ def unmounted(folder: Path) -> None:
             subprocess.run(["umount", "-l", place], check=False, capture_output=True)
 
 
-def with_images(host: str) -> None:
-    """Make sure that the engine has both test images."""
+def with_images(host: str, *, only: str = "") -> None:
+    """Make sure that the engine has both test images, or the one that is named."""
     engine = Engine(parse_address(host))
     for name, make in ((PYTHON_IMAGE, _debian), (BARE_IMAGE, _busybox)):
+        if only not in ("", name):
+            continue
         try:
             engine.ask("GET", f"/images/{name}/json")
         except FlowError:
