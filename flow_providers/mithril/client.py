@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import TypeVar
 
 from flow_adapters.http import Http
@@ -74,22 +75,40 @@ class Client:
     ) -> Iterator[list[Kind]]:
         """Yield a list page by page: a bare array is the only page of its list.
 
+        With more lanes than one the next page is under way while one is read.
+
         Raises:
             Transient: a cursor came twice, so the list would never end; what was yielded is not the whole list.
         """
         asked = dict(query or {})
         seen: set[str] = set()
-        while True:
+
+        def ask() -> tuple[list[object], str | None]:
             with translated(what):
-                items, cursor = _page(self._http.get(path, _told(asked)).data)
-                page = [wire.read(kind, item) for item in items]
-            yield page
-            if cursor is None:
-                return
-            if cursor in seen or len(seen) >= _MOST_PAGES:
-                raise Transient(f"{what}: Mithril's pages go round in circles; the list has no end")
-            seen.add(cursor)
-            asked["next_cursor"] = cursor
+                return _page(self._http.get(path, _told(asked)).data)
+
+        with ExitStack() as stack:
+            ahead: ThreadPoolExecutor | None = None
+            items, cursor = ask()
+            while True:
+                following: Future[tuple[list[object], str | None]] | None = None
+                goes_on = cursor is not None and cursor not in seen and len(seen) < _MOST_PAGES
+                if cursor is not None and goes_on:
+                    seen.add(cursor)
+                    asked["next_cursor"] = cursor
+                    if self._lanes > 1:
+                        ahead = ahead or stack.enter_context(ThreadPoolExecutor(1))
+                        following = ahead.submit(ask)
+                with translated(what):
+                    page = [wire.read(kind, item) for item in items]
+                yield page
+                if cursor is None:
+                    return
+                if not goes_on:
+                    raise Transient(
+                        f"{what}: Mithril's pages go round in circles; the list has no end"
+                    )
+                items, cursor = ask() if following is None else following.result()
 
     def create(
         self,

@@ -36,13 +36,14 @@ def numbered(count):
     ]
 
 
-@given(st.integers(0, 25), st.integers(1, 10))
-def test_every_page_is_read(count, size):
-    """A listing is complete, whatever the size of pages, each bid once, newest first."""
+@given(st.integers(0, 25), st.integers(1, 10), st.sampled_from([1, 2]))
+def test_every_page_is_read(count, size, lanes):
+    """A listing is complete, whatever the size of pages, each page asked for once, each bid once, newest first."""
     desk = Desk()
     desk.on("GET /v2/spot/bids", paged(numbered(count), size))
-    listed = desk.provider().market.bids()
+    listed = desk.provider(lanes=lanes).market.bids()
 
+    assert max(1, -(-count // size)) == len(desk.asked_for("GET /v2/spot/bids"))
     assert [f"bid_{i}" for i in reversed(range(count))] == [bid.id for bid in listed]
 
 
@@ -54,13 +55,14 @@ def test_a_bare_array_is_a_whole_list(desk, mithril):
     assert 1 == len(desk.asked_for("GET /v2/spot/bids"))
 
 
+@pytest.mark.parametrize("lanes", [1, 2])
 @pytest.mark.parametrize("cursor", ["again", 7, {"at": 1}])
-def test_a_cursor_that_comes_twice_is_no_list(desk, mithril, cursor):
+def test_a_cursor_that_comes_twice_is_no_list(desk, cursor, lanes):
     """A server whose pages go in circles gives no listing instead of a short or an endless one."""
     desk.on("GET /v2/spot/bids", {"data": numbered(1), "next_cursor": cursor})
 
     with pytest.raises(Transient, match="circles"):
-        mithril.market.bids()
+        desk.provider(lanes=lanes).market.bids()
 
     assert 2 == len(desk.asked_for("GET /v2/spot/bids"))
 
