@@ -49,6 +49,10 @@ def choice_line(plan: Plan) -> str:
     )
 
 
+#: How many lines of a command a panel shows.
+_LINES = 4
+
+
 def instance_panel(plan: Plan, *, workspace: str, simulated: bool) -> Panel:
     """Return what is about to be held, under the title that `flow instance create` shows."""
     spec = plan.spec
@@ -79,12 +83,12 @@ def plan_panel(plan: Plan, *, now: datetime, workspace: str, simulated: bool) ->
     spec, quote = plan.spec, plan.quote
     rows = [
         ("Name", spec.name or "(a readable one, made up at submit)"),
-        ("Command", spec.command_line),
+        ("Command", short_command(spec)),
         ("Runs on", "every node" if spec.run_on is RunOn.EVERY_NODE else "the first node"),
         ("Image", spec.image),
         ("Code", f"{spec.code} -> {workspace}" if spec.code else "nothing is copied"),
         ("Working Dir", spec.working_dir),
-        ("Env", "\n".join(f"{name}={value}" for name, value in spec.env.items())),
+        ("Env", "\n".join(shown_variable(name, value) for name, value in spec.env.items())),
         (
             "Mounts",
             "\n".join(
@@ -115,6 +119,20 @@ def plan_panel(plan: Plan, *, now: datetime, workspace: str, simulated: bool) ->
     ]
     shown = tuple((name, Cell(text)) for name, text in rows if text)
     return Panel(title="Plan (nothing is placed)", rows=shown, notes=plan.notes)
+
+
+def short_command(spec: TaskSpec) -> str:
+    """Return the command as a panel shows it: whole where it is a few lines, else its beginning and how long it is."""
+    lines = spec.command_line.splitlines()
+    if len(lines) <= _LINES:
+        return spec.command_line
+    return "\n".join([*lines[: _LINES - 1], f"… ({len(lines)} lines in all)"])
+
+
+def shown_variable(name: str, value: str) -> str:
+    """Return a variable for people; what is called a key, token, secret or password is not shown."""
+    hidden = any(word in name.upper() for word in ("KEY", "TOKEN", "SECRET", "PASSWORD"))
+    return f"{name}={'(not shown)' if hidden else value}"
 
 
 def why_table(plan: Plan) -> Table:

@@ -99,11 +99,17 @@ def wants_setup(spec: TaskSpec, provider: Provider) -> bool:
         spec.num_instances > 1
         or (spec.environment or "none") != "none"
         or (spec.image is not None and limits.images_by_kit)
+        or is_batch_script(spec)
         or any(
             mount.kind is Source.S3 or (mount.kind is Source.VOLUME and mounted)
             for mount in spec.mounts
         )
     )
+
+
+def is_batch_script(spec: TaskSpec) -> bool:
+    """Whether the command is a Slurm script, which calls commands that the kit has."""
+    return "SLURM_JOB_ID" in spec.env
 
 
 def options_for(spec: TaskSpec, provider: Provider) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from flow_core.domain.status import TaskView
 from flow_core.services.data_buckets import buckets_part
 from flow_core.services.data_volumes import volumes_part
-from flow_core.services.placing import wants_setup
+from flow_core.services.placing import is_batch_script, wants_setup
 from flow_core.services.ports import Ports
 
 #: Returns what one step has to do for a task; None when nothing.
@@ -42,6 +42,11 @@ def _image(ports: Ports, view: TaskView) -> object:
     return {"name": spec.image, "mounts": [mount.path for mount in spec.mounts]}
 
 
+def _batch(ports: Ports, view: TaskView) -> object:
+    """Return what makes the kit come along for a batch script, which takes `srun` and its kin from it by itself."""
+    return True if is_batch_script(view.record.spec) else None
+
+
 #: step -> what says its part.
 PARTS: dict[str, Part] = {
     "fellows": _fellows,
@@ -49,6 +54,7 @@ PARTS: dict[str, Part] = {
     "s3": buckets_part,
     "environment": _environment,
     "image": _image,
+    "batch": _batch,
 }
 
 

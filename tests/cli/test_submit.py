@@ -234,3 +234,14 @@ def press(presses: list[datetime]) -> None:
     """What Ctrl-C does to the process, once."""
     presses.clear()
     raise KeyboardInterrupt
+
+
+def test_a_plan_shows_no_key_and_no_whole_script(flow):
+    """A long command is cut, with how long it is; what is called a key, token, secret or password is not shown."""
+    long = "\n".join(f"echo {number}" for number in range(40))
+    said = flow("submit", long, "--env", "API_TOKEN=hunter2", "--env", "LR=0.1", "--dry-run").out
+
+    assert "(40 lines in all)" in said
+    assert "echo 30" not in said
+    assert "hunter2" not in said
+    assert "LR=0.1" in said
