@@ -31,6 +31,11 @@ _ALL = 1 << 31
     help=f"Show every task that ever was, not only the {RECENT} that ended last.",
 )
 @click.option(
+    "--why",
+    is_flag=True,
+    help="Show all that happened to TASK, whose fault it was, its tries, and what its recovery does.",
+)
+@click.option(
     "-w",
     "--watch",
     "stays",
@@ -44,19 +49,26 @@ _ALL = 1 << 31
 )
 @pass_invocation
 def status(
-    invocation: Invocation, task: str | None, everything: bool, stays: bool, every: str | None
+    invocation: Invocation,
+    task: str | None,
+    everything: bool,
+    why: bool,
+    stays: bool,
+    every: str | None,
 ) -> None:
-    """Show live tasks and those that ended last, or TASK in detail with its history.
+    """Show live tasks and those that ended last, or TASK in detail with what happened to it last.
 
     With --watch and no terminal, or with --json, what changes is told until nothing is live any more.
     """
     invocation.spelled["every"] = "--every"
+    if why and (task is None or stays):
+        raise click.UsageError("--why tells of one task, once: `flow status TASK --why`")
     session = invocation.session()
     if stays:
         _watch(invocation, session, task, every)
         return
     if task is not None:
-        _show_one(invocation, session, task)
+        _show_one(invocation, session, task, why=why)
     else:
         _show_all(invocation, session, ended=_ALL if everything else RECENT)
 
@@ -71,7 +83,7 @@ def _watch(invocation: Invocation, session: Session, task: str | None, every: st
     watch(invocation, session, task=task, every_s=max(every_s, LEAST_S))
 
 
-def _show_one(invocation: Invocation, session: Session, name: str) -> None:
+def _show_one(invocation: Invocation, session: Session, name: str, *, why: bool) -> None:
     view = session.tasks.view(name)
     record = view.record
     cost = session.costs.of([record])[record.token]
@@ -93,6 +105,7 @@ def _show_one(invocation: Invocation, session: Session, name: str) -> None:
             history=history,
             simulated=simulated,
             owner=owner_of(view, people_of(session)),
+            why=why,
         )
     )
 

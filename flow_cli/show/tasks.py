@@ -9,7 +9,9 @@ from typing import Protocol
 from flow_cli.show.layout import Cell, Column, Panel, Table
 from flow_cli.show.money import price_words
 from flow_cli.show.text import age, clock_time, dollars, seconds, stamp
+from flow_cli.show.why import newest_lines, why_rows
 from flow_core.domain.duration import rough_duration
+from flow_core.domain.healing import recovery_at
 from flow_core.domain.money import Spend
 from flow_core.domain.record import TaskEvent
 from flow_core.domain.run import RunReport
@@ -92,8 +94,9 @@ def task_panel(
     history: Sequence[TaskEvent],
     simulated: bool,
     owner: str,
+    why: bool = False,
 ) -> Panel:
-    """Return one task in detail, with its history."""
+    """Return one task in detail: what happened to it last or, asked why, all of it and whose fault that was."""
     record, spec = view.record, view.record.spec
     rows = [
         ("Status", state_cell(view.state)),
@@ -125,7 +128,11 @@ def task_panel(
             ),
         ),
         ("Nodes", Cell("\n".join(_node_lines(view)))),
-        ("History", Cell("\n".join(_history_line(event) for event in history))),
+        *(
+            why_rows(record, history, now)
+            if why
+            else [("History", Cell(newest_lines(history, record.name)))]
+        ),
     ]
     return Panel(title=record.name, rows=tuple((name, cell) for name, cell in rows if cell.text))
 
@@ -190,6 +197,10 @@ def task_json(
         "held_s": None if cost is None or record.released else seconds(cost.held),
         "kept": spec.keep,
         "preemptions": record.preemptions,
+        "moves": record.moves,
+        "retried": record.retried,
+        "outage_since": stamp(record.outage_since),
+        "recovers_at": None if record.has_ended else stamp(recovery_at(record)),
         "owner": record.owner,
         "bid_id": record.bid_id,
         "created_at": stamp(record.created_at),
@@ -203,7 +214,13 @@ def task_json(
     }
     if history is not None:
         found["history"] = [
-            {"at": stamp(event.at), "what": event.what, "why": event.why} for event in history
+            {
+                "at": stamp(event.at),
+                "what": event.what,
+                "why": event.why,
+                "fault": event.fault.value if event.fault is not None else None,
+            }
+            for event in history
         ]
     return found
 
@@ -248,6 +265,7 @@ def _said(report: RunReport | None) -> str:
         f" with {report.exit_code}" if report.exit_code is not None else ""
     )
     words += f", attempt {report.attempt + 1}" if report.attempt else ""
+    words += f", {report.retried} retried" if report.retried else ""
     return words + (f": {report.waiting_for}" if report.waiting_for else "")
 
 
@@ -268,12 +286,10 @@ def _nodes_json(view: TaskView) -> list[dict[str, object]]:
                 "private_ip": node.private_ip if node else None,
                 "phase": report.phase.value if report else None,
                 "attempt": report.attempt if report else None,
+                "retried": report.retried if report else None,
+                "waiting_for": (report.waiting_for or None) if report else None,
                 "exit_code": report.exit_code if report else None,
                 "log_bytes": report.log_bytes if report else None,
             }
         )
     return found
-
-
-def _history_line(event: TaskEvent) -> str:
-    return f"{clock_time(event.at)}  {event.what}" + (f": {event.why}" if event.why else "")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
 from flow_core.domain.allocation import Allocation, NodeState
 from flow_core.domain.bid import Bid, Quote
-from flow_core.domain.duration import rough_duration
+from flow_core.domain.duration import format_duration, rough_duration
+from flow_core.domain.healing import outage_of, recovery_at
+from flow_core.domain.lifecycle import OUTAGE
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
+from flow_core.domain.task_parts import Recover
 
 
 @frozen(kw_only=True)
@@ -33,6 +36,16 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
     record, bid, allocation = view.record, view.bid, view.allocation
     state = view.state
     since = bid.created_at if bid is not None else record.created_at
+    if record.outage_since is not None and not record.has_ended:
+        outage = outage_of(bid, allocation, view.reports)
+        if outage is not None:
+            return Waiting(
+                what=f"{outage.words}; its fellows wait for it"
+                if record.spec.num_instances > 1
+                else outage.words,
+                since=record.outage_since,
+                then=f"the task ends if that lasts for {format_duration(OUTAGE)}",
+            )
     if state is TaskState.HELD:
         return Waiting(
             what="waiting for " + ", ".join(str(each) for each in record.spec.after),
@@ -58,7 +71,7 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
         return Waiting(
             what=_market_reason(bid, quote, outbid),
             since=since,
-            then="its nodes start" + (" again" if outbid else ""),
+            then="its nodes start" + (f" again{_or_else(record, now)}" if outbid else ""),
         )
     if state is TaskState.PAUSED:
         return Waiting(what="the bid is paused", since=since, then="it competes again once resumed")
@@ -83,6 +96,19 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
     if state is TaskState.ENDING:
         return Waiting(what="ending: the bid is being withdrawn", since=since)
     return None
+
+
+def _or_else(record: TaskRecord, now: datetime) -> str:
+    """Return what its recovery does unless the nodes come back before."""
+    at = recovery_at(record)
+    if at is None:
+        return ""
+    acts = (
+        "it looks for another region"
+        if record.spec.recovery.how is Recover.MOVE
+        else "its limit is raised"
+    )
+    return f", or {acts} in {rough_duration(max(at - now, timedelta(0)))}"
 
 
 def _market_reason(bid: Bid, quote: Quote | None, outbid: bool) -> str:
