@@ -25,6 +25,8 @@ class Service:
     access_key: str
     secret_key: str
     client: Any
+    #: Keys of a role, which need their session token.
+    temporary: dict[str, object]
 
     @property
     def environ(self) -> dict[str, str]:
@@ -74,9 +76,22 @@ def serving(**objects: str) -> Iterator[Service]:
         first.create_user(UserName="someone")
         first.put_user_policy(UserName="someone", PolicyName="all", PolicyDocument=_POLICY)
         made = first.create_access_key(UserName="someone")["AccessKey"]
+        first.create_role(RoleName="visitor", AssumeRolePolicyDocument=_POLICY)
+        first.put_role_policy(RoleName="visitor", PolicyName="all", PolicyDocument=_POLICY)
+        role = "arn:aws:iam::123456789012:role/visitor"
+        visitor = _client(boto3, "sts", url, "first", "first").assume_role(
+            RoleArn=role, RoleSessionName="visit"
+        )["Credentials"]
         _open_to_all(url, "0")
         access, secret = made["AccessKeyId"], made["SecretAccessKey"]
-        service = Service(url, access, secret, _client(boto3, "s3", url, access, secret))
+        temporary = {
+            "access": visitor["AccessKeyId"],
+            "secret": visitor["SecretAccessKey"],
+            "token": visitor["SessionToken"],
+            "expires": None,
+        }
+        s3 = _client(boto3, "s3", url, access, secret)
+        service = Service(url, access, secret, s3, temporary)
         service.client.create_bucket(Bucket=BUCKET)
         for name, text in objects.items():
             key = name.replace("__", "/")

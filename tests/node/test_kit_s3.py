@@ -67,6 +67,19 @@ def test_a_prefix_is_mounted_read_only(service, node):
     assert 0o600 == (node.home / "delivery.json").stat().st_mode & 0o777
 
 
+def test_temporary_keys_open_with_their_token(service, node):
+    """A session token reaches s3fs, and neither a file beside the delivery nor a process list has a secret."""
+    told = setup_of(service, node)
+    told["s3"]["keys"] = dict(service.temporary)  # type: ignore[index]
+    node.set_up(f"cat {node.home.parent}/data/a; ps axww -o args; ls -A {node.home}/s3", told)
+
+    assert 0 == node.report().exit_code, node.said
+    assert "one" in node.said
+    assert ".keys" not in node.said
+    assert str(service.temporary["secret"]) not in node.said
+    assert str(service.temporary["token"]) not in node.said
+
+
 def test_what_is_written_reaches_the_bucket(service, node):
     """A writable mount of a prefix that isn't there yet makes it, and keeps what the command writes."""
     told = setup_of(service, node, prefix="made/here", writable=True)
