@@ -11,7 +11,14 @@ from flow_providers.mock.boot import loops
 from tests.s3_service import Service, s3fs_problem
 from tests.s3_service import serving as serving_buckets
 from tests.sim_nodes.kit import openssh, refuse
-from tests.stories.simulated_mithril import Simulator, User, end_processes_of, serving, set_up
+from tests.stories.simulated_mithril import (
+    LOOKS,
+    Simulator,
+    User,
+    end_processes_of,
+    serving,
+    set_up,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -99,3 +106,32 @@ def test_a_bucket_is_mounted_with_the_shells_own_keys(user, simulator, service):
         if path.is_file() and "nodes" not in path.parts and service.secret_key.encode() in path.read_bytes()
     ]  # fmt: skip
     assert [] == holders
+
+
+def test_expiring_keys_are_renewed_by_the_watcher(user, simulator, service):
+    """Keys of a credential_process that soon expire are replaced on the node while its command runs."""
+    process = user.home / "keys.py"
+    told = {"Version": 1, "AccessKeyId": service.access_key, "SecretAccessKey": service.secret_key}
+    process.write_text(
+        "import datetime as d, json\n"
+        "end = d.datetime.now(d.timezone.utc) + d.timedelta(minutes=5)\n"
+        f"print(json.dumps({{**{told!r}, 'Expiration': end.isoformat()}}))\n"
+    )
+    (user.home / ".aws").mkdir()
+    (user.home / ".aws" / "config").write_text(
+        f"[default]\ncredential_process = python3 {process}\nendpoint_url = {service.url}\n"
+    )
+    line = "ls /opt/flow/s3; cat /data/a; while [ ! -e done ]; do :; done; ls /opt/flow/s3; cat /data/a"
+    mount = ("--mount", "s3://data/set:/data", "--no-code", "-i", "a100")
+    planned = user.flow("submit", "true", "--dry-run", *mount)
+    user.flow("submit", line, "--name", "long", "--detach", *mount)
+    for _ in range(LOOKS):
+        if "its nodes have new keys" in user.flow("status", "long", "--json").out:
+            break
+    user.flow("ssh", "long", "--", "touch done")
+    user.until("long", "completed")
+    log = user.flow("logs", "long").out.splitlines()
+
+    assert "which expire in 4m" in planned.out
+    assert ["from the bucket", "from the bucket"] == log[1::2]
+    assert log[0] != log[2]
