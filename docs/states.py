@@ -43,7 +43,7 @@ _TASK_MEANINGS: dict[enum.Enum, str] = {
     TaskState.RELOCATING: "The provider moves the nodes elsewhere; they stop when the notice ends.",
     TaskState.PREEMPTED: "The nodes were taken; the bid waits to win them back, boot disks kept.",
     TaskState.PAUSED: "The bid is out of the auction until it is resumed.",
-    TaskState.ENDING: "How it ends is known; its bid is being withdrawn.",
+    TaskState.ENDING: "How it ends is known; its bid is being withdrawn. One node's failure counts if the others stay.",
     TaskState.COMPLETED: "The command ended with 0 on every node where it ran.",
     TaskState.FAILED: "The command failed, time or money was used up, or the bid was refused or ended by others.",
     TaskState.CANCELLED: "Someone asked for its end.",

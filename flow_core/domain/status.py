@@ -91,7 +91,8 @@ TASK_TRANSITIONS: dict[TaskState, frozenset[TaskState]] = {
     TaskState.PAUSED: frozenset(
         {TaskState.BIDDING, TaskState.PREEMPTED, TaskState.STARTING, *_GOING}
     ),
-    TaskState.ENDING: FINAL,
+    # One node's failure is not the task's when the bid or a fellow goes before the watcher has written it down.
+    TaskState.ENDING: FINAL | (_WITH_BID - {TaskState.BIDDING}),
     TaskState.COMPLETED: frozenset(),
     TaskState.FAILED: frozenset(),
     TaskState.CANCELLED: frozenset(),
