@@ -28,6 +28,8 @@ from flow_providers.local_docker.errors import refusal, unreached
 
 #: Seconds of silence after which a request counts as unanswered. Building and pulling tell something all the time.
 ANSWER_S = 120.0
+#: The same where something is started in a container: engines don't always answer when that goes at this moment.
+HIJACK_S = 20.0
 _FRAME = struct.Struct(">BxxxI")
 _STREAMS = {1: Stream.OUT, 2: Stream.ERR}
 
@@ -81,7 +83,7 @@ class Engine:
 
     def hijacked(self, path: str, body: object) -> Hijacked:
         """Post `body` and return the connection, which from then on carries bytes both ways."""
-        connection = self._connection()
+        connection = _Connection(self.address, timeout_s=HIJACK_S)
         text = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Connection": "Upgrade", "Upgrade": "tcp"}
         try:
@@ -172,12 +174,13 @@ class Hijacked:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, address: Address) -> None:
-        super().__init__("localhost" if address.path else address.host, timeout=ANSWER_S)
+    def __init__(self, address: Address, *, timeout_s: float = ANSWER_S) -> None:
+        super().__init__("localhost" if address.path else address.host, timeout=timeout_s)
         self._address = address
+        self._timeout_s = timeout_s
 
     def connect(self) -> None:
-        self.sock = self._address.connected(ANSWER_S)
+        self.sock = self._address.connected(self._timeout_s)
 
 
 def _head(plug: socket.socket) -> str:

@@ -88,7 +88,6 @@ def test_containers_that_are_no_bid_s_are_cleared_and_strangers_are_not(
     ours = {**made, "Labels": {BID: "gone-abcdefgh", "flow.rank": "0"}}
     engine.ask("POST", "/containers/create", query={"name": "flow-gone-abcdefgh-0"}, body=ours)
     engine.ask("POST", "/containers/create", query={"name": "flow-strange-0"}, body=made)
-    clock.advance(minutes=5)
     provider.market.bids()
     names = [
         box["Names"][0] for box in engine.ask("GET", "/containers/json", query={"all": "true"})
