@@ -1,19 +1,21 @@
 """An event loop in one background thread: started by the first who needs it, gone when the program is.
 
 Callers have no `await`: they hand in a coroutine and wait for what it returns. A loop that already runs in the caller's
-own thread, as in a notebook, is neither used nor disturbed.
+own thread, as in a notebook, is neither used nor disturbed. asyncio itself loads with the first call.
 """
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import asyncio
 
 Done = TypeVar("Done")
 #: How long what was begun in the room may take to end with the program.
@@ -46,6 +48,8 @@ class Room:
 
     def run(self, work: Coroutine[Any, Any, Done]) -> Done:
         """Return what `work` returns or raise what it raises; Ctrl-C cancels it."""
+        import asyncio
+
         future: Future[Done] = asyncio.run_coroutine_threadsafe(work, self.loop())
         try:
             while True:
@@ -66,10 +70,14 @@ class Room:
         atexit.unregister(self.close)
         if loop is None or thread is None or self._process != os.getpid():
             return
+        import asyncio
+
         asyncio.run_coroutine_threadsafe(self._leave(loop), loop)
         thread.join(LEAVING_S + 2)
 
     def _open(self) -> None:
+        import asyncio
+
         loop = asyncio.new_event_loop()
 
         def run() -> None:
@@ -86,6 +94,8 @@ class Room:
         atexit.register(self.close)
 
     async def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        import asyncio
+
         try:
             if self._at_close is not None:
                 await asyncio.wait_for(self._at_close(), LEAVING_S)

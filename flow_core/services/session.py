@@ -1,21 +1,27 @@
-"""A session: the services over one provider, as the command line and `import flow` hold them."""
+"""A session: the services over one provider, as the command line and `import flow` hold them.
+
+Services that only some commands need load with their first use: every command waits for what loads here.
+"""
 
 from __future__ import annotations
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from flow_core.ports.provider import Provider
-from flow_core.services.amending import Amending
 from flow_core.services.costs import Costs
 from flow_core.services.ports import Defaults, Ports
-from flow_core.services.prices import Prices
-from flow_core.services.remote import Remote
 from flow_core.services.reserved import with_reservations
-from flow_core.services.storage import Storage
 from flow_core.services.tasks import Tasks
-from flow_core.services.watcher import Watcher
+
+if TYPE_CHECKING:
+    from flow_core.services.amending import Amending
+    from flow_core.services.prices import Prices
+    from flow_core.services.remote import Remote
+    from flow_core.services.storage import Storage
+    from flow_core.services.watcher import Watcher
 
 
 class Session:
@@ -42,16 +48,22 @@ class Session:
     @cached_property
     def amending(self) -> Amending:
         """Change a live bid."""
+        from flow_core.services.amending import Amending
+
         return Amending(self.ports)
 
     @cached_property
     def remote(self) -> Remote:
         """Run things on nodes."""
+        from flow_core.services.remote import Remote
+
         return Remote(self.ports)
 
     @cached_property
     def storage(self) -> Storage:
         """Volumes."""
+        from flow_core.services.storage import Storage
+
         return Storage(self.ports)
 
     @cached_property
@@ -62,9 +74,13 @@ class Session:
     @cached_property
     def prices(self) -> Prices:
         """What markets cost, and what policies make of it."""
+        from flow_core.services.prices import Prices
+
         return Prices(self.ports)
 
     @cached_property
     def watcher(self) -> Watcher:
         """What must happen with no command running; one process ticks it."""
+        from flow_core.services.watcher import Watcher
+
         return Watcher(self.ports)
