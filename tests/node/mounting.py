@@ -22,12 +22,13 @@ class MountingNode(BareNode):
     """One node whose mounts nobody else sees; `before` is a line that its provider runs first."""
 
     before = "true"
+    path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
     def start(self) -> subprocess.Popen[bytes]:
         """Boot the node with mounts of its own."""
         started = subprocess.Popen(
             ["unshare", "-m", "sh", "-c", f'{self.before}; exec sh "$0"', self._script],
-            env={**self.env, "PATH": f"{self.env['PATH']}:/usr/sbin:/sbin"},
+            env={**self.env, "PATH": self.path},
         )
         self._started.append(started)
         return started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -125,6 +126,42 @@ def test_what_does_not_open_fails_the_start_by_name(about, keys, reason, service
     assert reason in report.reason
     assert "never" not in node.said
     assert service.secret_key not in node.said
+
+
+@pytest.fixture
+def bare(tmp_path: Path, node: MountingNode) -> Path:
+    """A folder with all of the node's programs but s3fs and apt-get."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    for each in Path("/usr/bin").iterdir():
+        if each.name not in ("s3fs", "apt-get"):
+            (folder / each.name).symlink_to(each)
+    node.path = str(folder)
+    return folder
+
+
+def test_s3fs_is_installed_where_it_is_missing(service, node, bare):
+    """A node with apt gets it by itself, and says so."""
+    apt = bare / "apt-get"
+    apt.write_text(f'#!/bin/sh\n[ "$2" = update ] || ln -s {shutil.which("s3fs")} {bare}/s3fs\n')
+    apt.chmod(0o755)
+    node.set_up(f"cat {node.home.parent}/data/a", setup_of(service, node))
+
+    assert 0 == node.report().exit_code, node.said
+    assert "flow: installing s3fs\none" in node.said
+
+
+@pytest.mark.parametrize("apt", ["", "#!/bin/sh\necho 'E: no network' >&2; exit 100\n"])
+def test_a_missing_s3fs_is_named(apt, service, node, bare):
+    """Without apt, or where that can't install it, the task fails and says what is missing."""
+    if apt:
+        (bare / "apt-get").write_text(apt)
+        (bare / "apt-get").chmod(0o755)
+    node.set_up("true", setup_of(service, node))
+    why = "could not be installed: apt-get: E: no network" if apt else "is not on this node"
+
+    assert 125 == node.report().exit_code
+    assert f"s3:// needs s3fs, which {why}" in node.report().reason
 
 
 def test_keys_are_renewed_under_a_running_command(service, node, tmp_path):

@@ -32,15 +32,15 @@ _TOO_SHORT_S = 60
 
 def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None:
     """Mount or copy every source; what stands already is left."""
-    keys = fresh_keys(setup)
+    keys, scratch = fresh_keys(setup), fast_folder(setup)
     for about in sorted(setup["mounts"], key=lambda each: str(each["path"])):
         place = about["path"].rstrip("/")
         if about["copied"]:
-            copy(about, place, keys, setup.get("scratch") or "")
+            copy(about, place, keys, scratch)
         elif not stands(about, place):
             put_away(place)
             claim(place, s3_api.named(about))
-            staging = mount(about, keys)
+            staging = mount(about, keys, scratch)
             show(staging, place)
             remember(about, place, staging)
 
@@ -59,10 +59,16 @@ def renew() -> None:
         if about["copied"] or not stands(about, place):
             continue
         before = load("s3.json")[place]["staging"]
-        staging = mount(about, keys)
+        staging = mount(about, keys, fast_folder(setup))
         show(staging, place)
         remember(about, place, staging)
         let_go(before)
+
+
+def fast_folder(setup: dict[str, Any]) -> str:
+    """Return the node's fastest disk, where it has the one that its provider speaks of."""
+    scratch = str(setup.get("scratch") or "")
+    return scratch if os.path.isdir(scratch) else ""
 
 
 def fresh_keys(setup: dict[str, Any]) -> Any:
@@ -116,8 +122,11 @@ def remember(about: dict[str, Any], place: str, staging: str) -> None:
     save("s3.json", dict(load("s3.json"), **{place: {"about": about, "staging": staging}}))
 
 
-def mount(about: dict[str, Any], keys: dict[str, Any]) -> str:
-    """Mount a source by s3fs at a new place of ours; return the place once it answers."""
+def mount(about: dict[str, Any], keys: dict[str, Any], scratch: str) -> str:
+    """Mount a source by s3fs at a new place of ours; return the place once it answers.
+
+    What s3fs holds of files that are open lies in `scratch`, where there is one.
+    """
     program, about = find_s3fs(), dict(about)
     s3_api.check(about, keys)
     name = hashlib.sha256(about["path"].encode()).hexdigest()[:12]
@@ -131,6 +140,8 @@ def mount(about: dict[str, Any], keys: dict[str, Any]) -> str:
         "mp_umask=0022",
         "rw" if about["writable"] else "ro",
     ]
+    if scratch:
+        options.append("tmpdir=%s" % scratch)
     if os.geteuid() == 0:
         options.append("allow_other")
     env = {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"}
@@ -174,11 +185,11 @@ def show(staging: str, place: str) -> None:
 
 def copy(about: dict[str, Any], place: str, keys: dict[str, Any], scratch: str) -> None:
     """Copy a source to the node's fastest disk and bind the copy; one that is whole is not made again."""
-    root = scratch if scratch and os.path.isdir(scratch) else path("s3")
+    root = scratch or path("s3")
     name = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
     target = os.path.join(root, "flow-s3-%s" % name)
     if not os.path.isdir(target):
-        staging = mount(about, keys)
+        staging = mount(about, keys, scratch)
         say("copying %s to %s" % (s3_api.named(about), target))
         try:
             shutil.rmtree(target + ".part", ignore_errors=True)
