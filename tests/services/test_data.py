@@ -18,6 +18,7 @@ from flow_adapters.node_files import load_node_files
 from flow_adapters.vault import HeldVault
 from flow_core.domain.record import Step, TaskRecord
 from flow_core.domain.s3 import BucketKeys
+from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Mount, Recover, Recovery, Source
 from flow_core.domain.volume import Interface
@@ -26,6 +27,7 @@ from flow_core.ports.shell import Call
 from flow_core.services.data_buckets import MARGIN, RENEW
 from flow_core.services.ports import Ports
 from flow_core.services.session import Session
+from flow_core.services.setting_up import setup_of
 from flow_providers.mock import PretendCloud
 from tests.services.test_placing import Killed, Mortal
 
@@ -345,3 +347,37 @@ def test_a_task_with_volumes_stays_in_their_region():
     session = session_over(PretendCloud())
     with pytest.raises(InvalidRequest, match="recovery"):
         session.tasks.plan(spec(WANTED, recovery=Recovery(Recover.MOVE, timedelta(minutes=10))))
+
+
+def test_nodes_are_told_what_they_mount_themselves():
+    """A volume's place or device there is the provider's to say; where it says neither, nodes mount no volume."""
+    cloud = PretendCloud()
+    places = {"volume_path": "/mnt/{name}", "volume_device": "/dev/disk/by-id/virtio-{id:.20}"}
+    for limits in (places, {}):
+        session = session_over(cloud, KeyRing(keys(region="eu")), **limits)
+        mounts = (
+            Mount("/a", "volume://file?size=5gb", read_only=True),
+            Mount("/b", "volume://disk?size=5gb&interface=block"),
+            Mount("/c", "s3://bucket/p?mode=rw"),
+        )
+        record = session.tasks.submit(evolve(spec(*mounts), name=f"one{len(limits)}"))
+        told = setup_of(session.ports, TaskView(record=record))
+        ids = {each.name: each.id for each in session.storage.volumes()}
+
+        assert told.get("volumes") == (
+            [
+                {"name": "file", "path": "/a", "read_only": True, "source": "/mnt/file"},
+                {
+                    "name": "disk",
+                    "path": "/b",
+                    "read_only": False,
+                    "device": f"/dev/disk/by-id/virtio-{ids['disk'][:20]}",
+                },
+            ]
+            if limits
+            else None
+        )
+        bucket = {"bucket": "bucket", "prefix": "p", "writable": True, "copied": False}
+        assert {"path": "/c", **bucket, "endpoint": "", "region": "eu"} == told["s3"]["mounts"][0]
+        session.tasks.cancel(record.name)
+        run_for(cloud, session, timedelta(minutes=5))
