@@ -15,15 +15,17 @@ What we don't like: a bid that waits is granted by whoever looks next, which is 
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from attrs import evolve, field, frozen
 
 from flow_core.domain.bid import Bid, BidRequest, BidState
-from flow_core.errors import Conflict, InvalidRequest, NotFound, Transient
+from flow_core.errors import Conflict, FlowError, InvalidRequest, NotFound, Transient
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker import gpus as machine
 from flow_providers.local_docker.asked import absolute, read_options
@@ -41,7 +43,6 @@ from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import PLACING_WAITS_S, Images
 from flow_providers.local_docker.labels import (
     BID,
-    CLAIM,
     MADE,
     RANK,
     Record,
@@ -138,17 +139,13 @@ class Estate:
         image, more = self._images.named(request.launch.image)
         record = new_record(request, image=image, claim=claim, at=self._clock.now())
         record = evolve(record, options={**options, **more})
-        made = self._engine.ask(
-            "POST",
-            "/volumes/create",
-            body={
-                "Name": f"flow-bid-{record.id}",
-                "Labels": {**record.labels(), MADE: "local-docker"},
-            },
-        )
-        if made["Labels"].get(CLAIM) != claim:
-            record = read_record(made["Labels"])
-            return bid_of(record, self._look().state(record))
+        there = self._written(record)
+        if there.claim != claim:
+            gone = self._ended.read(there.id)
+            if gone is None or gone.claim != there.claim:
+                return bid_of(there, self._look().state(there))
+            self._forget(there)
+            self._written(record)
         try:
             self.grant(record, self._look(), waits_s=PLACING_WAITS_S)
         except InvalidRequest:
@@ -221,15 +218,23 @@ class Estate:
                 self._remove(record)
                 self.grant(record, world)
 
-    def end(self, bid_id: str, *, why: str | None = None) -> None:
-        """Remove all that a bid has, its record last; `why` is said of it from then on."""
+    def end(self, bid_id: str, *, why: str | None = None, waits: bool = True) -> None:
+        """End a bid, and remove all that it has, its record last; `why` is said of it from then on.
+
+        Unless it `waits`, it returns when the bid has ended and its logs are kept, while its containers go.
+        """
         world = self._look()
         record = world.records.get(bid_id)
         if record is None:
             return
+        self._keep(record, world)
         ended_at = self._clock.now().isoformat()
         self._ended.write(evolve(record, ended_at=ended_at, detail=why or "", script=""))
-        self._forget(record, world)
+        # The bid has ended by now, for everyone. A process that goes waits for its threads.
+        removal = threading.Thread(target=self._take_away, args=(record,))
+        removal.start()
+        if waits:
+            removal.join()
 
     def bid(self, bid_id: str) -> Bid:
         """Return one bid with its script while it lives, or as it ended."""
@@ -270,6 +275,12 @@ class Estate:
         """Return the engine's memory in bytes."""
         return int(self._engine.ask("GET", "/info")["MemTotal"])
 
+    def _written(self, record: Record) -> Record:
+        """Write a record down, and return what is written under its name: this one, or an older."""
+        labels = {**record.labels(), MADE: "local-docker"}
+        body = {"Name": f"flow-bid-{record.id}", "Labels": labels}
+        return read_record(self._engine.ask("POST", "/volumes/create", body=body)["Labels"])
+
     def _look(self) -> World:
         # Containers first: a record is there before its containers, so that one without is nobody's, for sure.
         query = {"filters": {"label": [BID]}}
@@ -295,7 +306,8 @@ class Estate:
         for record in world.ending.values():
             gone = self._ended.read(record.id)
             if gone is not None and self._is_left(gone.ended_at):
-                self._forget(record, world)
+                self._keep(record, world)
+                self._forget(record)
         for bid_id, boxes in world.boxes.items():
             if bid_id in world.records or bid_id in world.ending:
                 continue
@@ -333,9 +345,15 @@ class Estate:
         }
         self._engine.ask("POST", "/networks/create", body=body, fine=(409,))
 
-    def _forget(self, record: Record, world: World) -> None:
+    def _keep(self, record: Record, world: World) -> None:
         for box in world.boxes.get(record.id, {}).values():
             self._before_end(record, box)
+
+    def _take_away(self, record: Record) -> None:
+        with suppress(FlowError):  # whoever looks later goes on with it
+            self._forget(record)
+
+    def _forget(self, record: Record) -> None:
         self._remove(record)
         self._images.forget(record.id)
         self._engine.ask(

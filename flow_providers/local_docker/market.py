@@ -98,7 +98,7 @@ class DockerMarket:
 
     def withdraw(self, bid_id: str) -> None:
         """See `Market.withdraw`."""
-        self._estate.end(bid_id)
+        self._estate.end(bid_id, waits=False)
 
     def _quote(
         self, shape: InstanceShape, *, available: int | None = None, capacity: int | None = None

@@ -54,7 +54,7 @@ class DockerVolumes:
         query = {"filters": {"label": [VOLUME]}}
         found = self._engine.ask("GET", "/volumes", query=query)["Volumes"] or []
         users: dict[str, list[str]] = {}
-        for record in self._estate.look(grant=False).records.values() if found else ():
+        for record, _ in self._estate.look(grant=False).held().values() if found else ():
             for each in record.attachments:
                 users.setdefault(each["volume_id"], []).append(record.id)
         volumes = [

@@ -98,7 +98,9 @@ def test_containers_that_are_no_bid_s_are_cleared_and_strangers_are_not(
     assert "/flow-strange-0" in names
 
 
-def test_gpus_are_never_shared(tmp_path: Path, docker_host: str, clock: ManualClock):
+def test_gpus_are_never_shared(
+    tmp_path: Path, docker_host: str, engine: Engine, clock: ManualClock
+):
     """A bid for GPUs that others hold waits, whoever places it; it has them when they are free."""
     first = connected(tmp_path / "one", docker_host, clock, gpus="4xh100")
     second = connected(tmp_path / "two", docker_host, clock, gpus="4xh100")
@@ -108,6 +110,7 @@ def test_gpus_are_never_shared(tmp_path: Path, docker_host: str, clock: ManualCl
     waiting = second.market.bid(two.id).state
     free = {quote.type_id: quote.available for quote in first.market.quotes()}
     first.market.withdraw(three.id)
+    gone(engine, three.id)
     clock.advance(seconds=30)
     granted = second.market.bid(two.id).state
     for each in (two, one):
@@ -211,6 +214,16 @@ def boxes(engine: Engine, bid_id: str) -> list[str]:
     """The containers of a bid."""
     query = {"filters": {"label": [f"{BID}={bid_id}"]}, "all": "true"}
     return [box["Id"] for box in engine.ask("GET", "/containers/json", query=query)]
+
+
+def gone(engine: Engine, bid_id: str) -> None:
+    """Wait until a withdrawn bid's containers have gone."""
+    clock = SystemClock()
+    for _ in range(100):
+        if not boxes(engine, bid_id):
+            return
+        clock.sleep(0.1)
+    raise AssertionError(f"{bid_id} still has containers")
 
 
 def other_ended(state: Path, labels: dict[str, str], at: datetime) -> Path:

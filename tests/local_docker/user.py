@@ -11,6 +11,7 @@ from typing import Any
 
 from attrs import frozen
 
+from flow_adapters.clocks import SystemClock
 from flow_providers.local_docker.address import parse_address
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.labels import BID
@@ -69,7 +70,15 @@ class User:
         return [box for box in found if box["Labels"][BID].startswith(name)]
 
     def left(self, name: str) -> list[str]:
-        """Return whatever the engine still has of a task: containers, networks, its record."""
+        """Return whatever the engine still has of a task some seconds later: containers, networks, its record."""
+        clock = SystemClock()
+        for _ in range(100):
+            if not self._left(name):
+                break
+            clock.sleep(0.1)
+        return self._left(name)
+
+    def _left(self, name: str) -> list[str]:
         engine, query = Engine(parse_address(self.host)), {"filters": {"label": [BID]}}
         networks = [each["Name"] for each in engine.ask("GET", "/networks", query=query)]
         volumes = [

@@ -14,10 +14,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import struct
 import sys
-import tarfile
 from typing import Any
 
 # ruff: noqa: PTH101, PTH103, PTH104, PTH108, PTH112, PTH113, PTH114, PTH118, PTH123, PTH211, UP031
@@ -99,6 +97,8 @@ def known(asked: dict[str, Any]) -> dict[str, Any]:
 
 def unpacked(asked: dict[str, Any]) -> dict[str, Any]:
     """Unpack what follows; which bundle the folder holds is forgotten before and noted after."""
+    import tarfile
+
     target, source = asked["target"], Taken(asked["size"])
     try:
         note(target, None)
@@ -138,8 +138,11 @@ def note(target: str, digest: Any) -> None:
     os.rename(new, os.path.join(HOME, "uploads"))
 
 
-def place(tar: tarfile.TarFile, member: tarfile.TarInfo, target: str) -> None:
-    """Put one member where it belongs."""
+def place(tar: Any, member: Any, target: str) -> None:
+    """Put one member where it belongs; what stands there gives way, links too: nothing is written through one."""
+    import shutil
+    import tarfile
+
     parts = [part for part in member.name.split("/") if part not in ("", ".")]
     if member.name.startswith("/") or ".." in parts:
         raise tarfile.TarError("%r would land outside the folder" % member.name)
