@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import IO
 
 from attrs import evolve
 
 from flow_adapters import places
+from flow_adapters.files import write_whole
 from flow_core.domain import node_files
 from flow_core.domain.run import LogChunk, Stream
 from flow_core.errors import NoRoom
@@ -72,11 +76,31 @@ class FolderLogKeep:
         found = node_files.chunk(data, stretches, rank=rank, offset=offset)
         return evolve(found, is_last=is_whole and found.next_offset == size)
 
+    def tell(self, bid_id: str, said: Mapping[int, str], *, at: datetime) -> None:
+        """See `LogKeep.tell`."""
+        told = {"at": at.isoformat(), "said": {str(rank): text for rank, text in said.items()}}
+        with suppress(NoRoom):
+            places.made(self._said(bid_id).parent)
+            write_whole(self._said(bid_id), json.dumps(told).encode(), mode=0o600)
+
+    def told(self, bid_id: str, *, since: datetime) -> Mapping[int, str] | None:
+        """See `LogKeep.told`."""
+        try:
+            told = json.loads(self._said(bid_id).read_text("utf-8"))
+        except (OSError, ValueError):
+            return None
+        if datetime.fromisoformat(told["at"]) < since:
+            return None
+        return {int(rank): text for rank, text in told["said"].items()}
+
     def keep_only(self, bid_ids: Collection[str]) -> None:
         """See `LogKeep.keep_only`."""
         for folder in self._folder.iterdir() if self._folder.is_dir() else ():
             if folder.name not in bid_ids:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _said(self, bid_id: str) -> Path:
+        return self._base(bid_id, 0).with_name("said.json")
 
     def _base(self, bid_id: str, rank: int) -> Path:
         return self._folder / bid_id.replace("/", "_") / str(rank)

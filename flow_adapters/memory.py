@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 
 from attrs import evolve
@@ -110,6 +110,7 @@ class MemoryLogKeep:
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int], list[LogPiece]] = {}
         self._whole: set[tuple[str, int]] = set()
+        self._said: dict[str, tuple[datetime, Mapping[int, str]]] = {}
 
     def size(self, bid_id: str, rank: int) -> int:
         """See `LogKeep.size`."""
@@ -141,7 +142,17 @@ class MemoryLogKeep:
             rank=rank, offset=offset, next_offset=end, pieces=tuple(pieces), is_last=last
         )
 
+    def tell(self, bid_id: str, said: Mapping[int, str], *, at: datetime) -> None:
+        """See `LogKeep.tell`."""
+        self._said[bid_id] = (at, dict(said))
+
+    def told(self, bid_id: str, *, since: datetime) -> Mapping[int, str] | None:
+        """See `LogKeep.told`."""
+        at, said = self._said.get(bid_id, (None, None))
+        return said if at is not None and at >= since else None
+
     def keep_only(self, bid_ids: Collection[str]) -> None:
         """See `LogKeep.keep_only`."""
+        self._said = {key: said for key, said in self._said.items() if key in bid_ids}
         self._kept = {key: found for key, found in self._kept.items() if key[0] in bid_ids}
         self._whole = {key for key in self._whole if key[0] in bid_ids}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
@@ -13,16 +14,24 @@ from flow_core.ports.logs import Logs
 from flow_core.services.node_logs import NodeLogs
 from flow_core.services.ports import Ports
 
+#: How old what nodes told the watcher may be for a list of tasks, in real time; it asks them more often than that.
+RECENT = timedelta(seconds=15)
 
-def look(ports: Ports, records: Sequence[TaskRecord]) -> list[TaskView]:
-    """Return a view of each record, in their order; the provider is asked only about live ones."""
+
+def look(
+    ports: Ports, records: Sequence[TaskRecord], *, within: timedelta | None = None
+) -> list[TaskView]:
+    """Return a view of each record, in their order; the provider is asked only about live ones.
+
+    With `within`, nodes that are logged in to for every answer aren't asked again so soon after the watcher did.
+    """
     asked = [record.bid_id for record in records if record.bid_id is not None and record.is_live]
     bids = {bid.id: bid for bid in ports.provider.market.bids(ids=asked)} if asked else {}
     holding = [
         bid.id for bid in bids.values() if bid.state not in (BidState.OPEN, BidState.TERMINATED)
     ]
     allocations = ports.provider.fleet.allocations(holding) if holding else {}
-    reports = _reports(ports, bids, allocations)
+    reports = _reports(ports, bids, allocations, within)
     return [
         TaskView(
             record=record,
@@ -36,7 +45,7 @@ def look(ports: Ports, records: Sequence[TaskRecord]) -> list[TaskView]:
 
 def logs_of(ports: Ports) -> Logs:
     """Return the provider's logs role, or one that asks the nodes themselves."""
-    return ports.provider.logs or NodeLogs(ports.provider, ports.log_keep)
+    return ports.provider.logs or _node_logs(ports)
 
 
 def give_back(ports: Ports, record: TaskRecord) -> bool:
@@ -47,13 +56,16 @@ def give_back(ports: Ports, record: TaskRecord) -> bool:
         if mine:
             if ports.provider.logs is None:
                 ranks = range(record.spec.num_instances)
-                NodeLogs(ports.provider, ports.log_keep).keep_rest(record.bid_id, ranks)
+                _node_logs(ports).keep_rest(record.bid_id, ranks)
             ports.provider.market.withdraw(record.bid_id)
         return mine
 
 
 def _reports(
-    ports: Ports, bids: Mapping[str, Bid], allocations: Mapping[str, Allocation]
+    ports: Ports,
+    bids: Mapping[str, Bid],
+    allocations: Mapping[str, Allocation],
+    within: timedelta | None,
 ) -> Mapping[str, tuple[RunReport, ...]]:
     if ports.provider.logs is not None:
         spoken: Iterable[str] = bids
@@ -64,4 +76,10 @@ def _reports(
             if any(node.is_reachable for node in each.nodes)
         ]
     wanted = list(spoken)
+    if wanted and within is not None and ports.provider.logs is None and ports.watch.is_running():
+        return _node_logs(ports).recent(wanted, within=within)
     return logs_of(ports).reports(wanted) if wanted else {}
+
+
+def _node_logs(ports: Ports) -> NodeLogs:
+    return NodeLogs(ports.provider, ports.log_keep, now=ports.clock.now)

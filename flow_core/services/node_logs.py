@@ -6,8 +6,9 @@ machine (`give_back`), so that a log's end is never lost with its node.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing, suppress
+from datetime import datetime, timedelta
 
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.node_files import parse_log_answer, parse_state
@@ -27,13 +28,17 @@ _AT_ONCE = 1 << 20
 class NodeLogs:
     """Implements `ports.logs.Logs` from the nodes while they can be reached, and from `keep` where it has more."""
 
-    def __init__(self, provider: Provider, keep: LogKeep) -> None:
+    def __init__(
+        self, provider: Provider, keep: LogKeep, *, now: Callable[[], datetime] | None = None
+    ) -> None:
+        """Take the provider, where to keep what, and this machine's time; without that, answers aren't kept."""
         self._provider = provider
         self._keep = keep
+        self._now = now
 
     def reports(self, bid_ids: Collection[str]) -> Mapping[str, tuple[RunReport, ...]]:
         """See `Logs.reports`. A node that doesn't answer has no report in this sweep."""
-        found: dict[str, list[RunReport]] = {bid_id: [] for bid_id in bid_ids}
+        found: dict[str, tuple[RunReport, ...]] = dict.fromkeys(bid_ids, ())
         calls: list[Call] = []
         owner: dict[str, str] = {}
         for bid_id, allocation in self._provider.fleet.allocations(bid_ids).items():
@@ -41,14 +46,26 @@ class NodeLogs:
                 if node.is_reachable:
                     owner[node.id] = bid_id
                     calls.append(Call(node=node, line=f"{NODE_HELPER} report"))
+        said: dict[str, dict[int, str]] = {bid_id: {} for bid_id in set(owner.values())}
         for node, answer in self._answers(calls).items():
-            found[owner[node.id]].append(
-                parse_state(answer.decode("utf-8", "replace"), rank=node.rank)
-            )
-        return {
-            bid_id: tuple(sorted(each, key=lambda report: report.rank))
-            for bid_id, each in found.items()
-        }
+            said[owner[node.id]][node.rank] = answer.decode("utf-8", "replace")
+        for bid_id, texts in said.items():
+            found[bid_id] = _reports(texts)
+            if self._now is not None:
+                self._keep.tell(bid_id, texts, at=self._now())
+        return found
+
+    def recent(
+        self, bid_ids: Collection[str], *, within: timedelta
+    ) -> Mapping[str, tuple[RunReport, ...]]:
+        """Return `reports`, of each bid as its nodes told whoever asked them within that time; the others are asked."""
+        if self._now is None:
+            return self.reports(bid_ids)
+        since = self._now() - within
+        told = {bid_id: self._keep.told(bid_id, since=since) for bid_id in bid_ids}
+        known = {bid_id: _reports(texts) for bid_id, texts in told.items() if texts is not None}
+        left = [bid_id for bid_id in bid_ids if bid_id not in known]
+        return {**known, **(self.reports(left) if left else {})}
 
     def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = _AT_ONCE) -> LogChunk:
         """See `Logs.read`."""
@@ -142,3 +159,7 @@ class NodeLogs:
                 elif isinstance(event, NodeLost):
                     said.pop(event.node, None)
         return answered
+
+
+def _reports(said: Mapping[int, str]) -> tuple[RunReport, ...]:
+    return tuple(parse_state(text, rank=rank) for rank, text in sorted(said.items()))

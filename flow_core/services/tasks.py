@@ -25,7 +25,7 @@ from flow_core.services.data_volumes import (
     unsupported_mounts,
 )
 from flow_core.services.log_reading import read, stream
-from flow_core.services.looking import give_back, look
+from flow_core.services.looking import RECENT, give_back, look
 from flow_core.services.placing import note, options_for, place
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -142,10 +142,9 @@ class Tasks:
         return look(self._ports, [self.record(name)])[0]
 
     def views(self, *, ended: int = 10) -> list[TaskView]:
-        """Return all live tasks and the `ended` that ended last, newest first."""
-        return look(
-            self._ports, self._ports.journal.recent(ended, provider=self._ports.provider.name)
-        )
+        """Return all live tasks and the `ended` that ended last, newest first; nodes as the watcher saw them last."""
+        records = self._ports.journal.recent(ended, provider=self._ports.provider.name)
+        return look(self._ports, records, within=RECENT)
 
     def elsewhere(self) -> list[tuple[str, Bid]]:
         """Return the live bids that this machine's journal doesn't know, by the name their submitter gave them.

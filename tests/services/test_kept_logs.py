@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -187,3 +187,49 @@ def test_nodes_that_never_answer_are_asked_together():
     NodeLogs(provider, MemoryLogKeep()).keep_rest(bid_id, range(10))
 
     assert [10] == asked
+
+
+@both
+def test_what_nodes_said_last_is_told_for_a_while(kind: str):
+    """What the nodes of a bid said is told to whoever wants it no newer, and each time takes the last one's place."""
+    with new_keep(kind) as keep:
+        keep.tell("bid_1", {0: "old", 1: "there"}, at=NOON)
+        keep.tell("bid_1", {0: "{}"}, at=NOON + timedelta(seconds=5))
+
+        assert {0: "{}"} == keep.told("bid_1", since=NOON + timedelta(seconds=5))
+        assert keep.told("bid_1", since=NOON + timedelta(seconds=6)) is None
+        assert keep.told("bid_2", since=NOON) is None
+
+
+def test_a_list_asks_no_node_that_the_watcher_just_asked():
+    """Listing a task soon after the watcher looked at it sends nothing to its nodes; looking at it alone does."""
+    cloud = keeping_nothing("3h")
+    asked: list[int] = []
+    cloud.provider = evolve(cloud.provider, shell=Counting(cloud.provider.shell, asked))
+    session = connect_in_memory(cloud)
+    flow.run("talk", name="talk", session=session)
+    cloud.clock.advance(minutes=10)
+    session.watcher.tick()
+    asked.clear()
+
+    (listed,) = session.tasks.views()
+    before = len(asked)
+    view = session.tasks.view("talk")
+
+    assert (0, 1) == (before, len(asked))
+    assert view.reports == listed.reports
+
+
+class Counting:
+    """A shell that counts the nodes of each fan-out before it passes it on."""
+
+    def __init__(self, shell: object, asked: list[int]) -> None:
+        self._shell = shell
+        self._asked = asked
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._shell, name)
+
+    def run_many(self, calls, *, timeout_s=None):
+        self._asked.append(len(calls))
+        return self._shell.run_many(calls, timeout_s=timeout_s)  # type: ignore[attr-defined]
