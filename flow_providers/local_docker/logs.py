@@ -43,9 +43,23 @@ class DockerLogs:
     def reports(self, bid_ids: Collection[str]) -> Mapping[str, tuple[RunReport, ...]]:
         """See `Logs.reports`."""
         live = self._look() if bid_ids else {}
+        kept = {bid_id: self._kept.ranks(bid_id) for bid_id in bid_ids}
         with ThreadPoolExecutor(_LANES) as pool:
-            found = pool.map(lambda bid_id: self._reports(bid_id, live.get(bid_id)), bid_ids)
-            return dict(zip(bid_ids, found, strict=True))
+            asked = {
+                (bid_id, rank): pool.submit(self._state, record, box)
+                for bid_id in bid_ids
+                for record, boxes in [live.get(bid_id, (None, {}))]
+                if record is not None
+                for rank, box in boxes.items()
+                if rank not in kept[bid_id]
+            }
+        found = {key: future.result() for key, future in asked.items()}
+        found |= {
+            (bid_id, rank): self._kept.state(bid_id, rank)
+            for bid_id, ranks in kept.items()
+            for rank in ranks
+        }
+        return {bid_id: _reports(bid_id, found) for bid_id in bid_ids}
 
     def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """See `Logs.read`."""
@@ -83,22 +97,6 @@ class DockerLogs:
                 (place / name).write_bytes(content)
         self._talks.end(node_of(box).id)
         self._kept.keep(place, record.id, rank)
-
-    def _reports(
-        self, bid_id: str, live: tuple[Record, Mapping[int, Box]] | None
-    ) -> tuple[RunReport, ...]:
-        kept = self._kept.ranks(bid_id)
-        found = [(rank, self._kept.state(bid_id, rank)) for rank in kept]
-        if live is not None:
-            record, boxes = live
-            found += [
-                (rank, self._state(record, box)) for rank, box in boxes.items() if rank not in kept
-            ]
-        return tuple(
-            node_files.parse_state(json.dumps(state), rank=rank)
-            for rank, state in sorted(found, key=lambda each: each[0])
-            if state
-        )
 
     def _state(self, record: Record, box: Box) -> dict[str, Any] | None:
         """Return what a node says of its command; None before its first word, or when it can't be asked."""
@@ -158,6 +156,16 @@ class DockerLogs:
                 file = tar.extractfile(member) if member is not None else None
                 found[name] = file.read() if file is not None else b""
         return found
+
+
+def _reports(
+    bid_id: str, found: Mapping[tuple[str, int], Mapping[str, Any] | None]
+) -> tuple[RunReport, ...]:
+    return tuple(
+        node_files.parse_state(json.dumps(state), rank=rank)
+        for (bid, rank), state in sorted(found.items(), key=lambda each: each[0])
+        if bid == bid_id and state
+    )
 
 
 def node_of(box: Box) -> Node:
