@@ -133,8 +133,8 @@ def test_account_prices_and_keys(user, simulator):
 def test_commands_run_on_nodes(user, simulator):
     """Output and exit codes are the command's, the folder comes along, and a volume outlives its nodes."""
     (user.folder / "data.txt").write_text("from here\n")
-    visit = ("submit", "date >> /mnt/data/visits; wc -l < /mnt/data/visits", "-i", "a100")
-    mounted = ("--no-code", "--mount", "volume://data:/mnt/data")
+    visit = ("submit", "date >> /data/visits; wc -l < /data/visits", "-i", "a100")
+    mounted = ("--no-code", "--mount", "volume://data:/data")
     user.flow("volume", "create", "-s", "100", "-i", "file", "--name", "data")
 
     read = user.flow("submit", "cat data.txt; id -un; exit 7", "-i", "8xh100", code=7)
@@ -261,6 +261,5 @@ def test_a_reservation_is_paid_once(user, simulator):
 
 
 def on_nodes_of_this_machine(text: str) -> str:
-    """A page's lines, with what its nodes have here: Python by its name, and a volume where Mithril puts it."""
-    named = text.replace("python -c", f"{PYTHON} -c")
-    return named.replace(" /data", " /mnt/data").replace(":/data", ":/mnt/data")
+    """A page's lines, with Python by the name that its nodes have for it here."""
+    return text.replace("python -c", f"{PYTHON} -c")
