@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,8 @@ from pathlib import Path
 
 def main() -> int:
     """Put everything in its place; return the exit code."""
+    import pwd
+
     os.umask(0o077)
     told = json.load(sys.stdin)
     folder = Path(os.environ.get("FLOW_HOME", "/opt/flow"), "ssh")
