@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import ssl
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -68,6 +67,8 @@ class Address:
         plug.settimeout(timeout_s)
         if not self.certificates:
             return plug
+        import ssl
+
         folder = Path(self.certificates)
         context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
         context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
