@@ -88,6 +88,10 @@ class ProcessNodes:
             return
         with _room():
             plan = self._prepare(node, launch, first=not (folder / "console").exists())
+            if (
+                wanted == "off"
+            ):  # the stop that it told of has come; one that lost power is still under it
+                (folder / "flow" / "notice.json").unlink(missing_ok=True)
             number += wanted != "on"
             write_text(folder / "node.json", json.dumps(plan))
             kept.set_power("on", number)

@@ -358,3 +358,17 @@ def free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_notice_ends_with_the_stop_that_it_told_of(host, bell, stops):
+    """A node that was stopped under notice boots without one; one that lost power meanwhile is still under it."""
+    host.boot("n", f"{bell.ring}; {FOREVER}")
+    bell.wait()
+    host.nodes.notify("n", Notice(NoticeKind.PREEMPTION, NOW))
+    (host.nodes.stop if stops else host.nodes.lose)("n", at=NOW)
+    host.down("n")
+    host.boot("n", f"{bell.ring}; {FOREVER}")
+    bell.wait()
+
+    assert stops is not (host.nodes.folder("n") / "flow" / "notice.json").exists()
