@@ -91,6 +91,13 @@ class UnpackedCode:
             digest, Bundle(digest=digest, location=folder, files=0, bytes=0)
         )
 
+    def agree_to_any_size(self) -> None:
+        """See `CodeStore.agree_to_any_size`; nothing has a size here."""
+
+    def folder_of(self, digest: str) -> str | None:
+        """See `CodeStore.folder_of`."""
+        return self._bundles[digest].location if digest in self._bundles else None
+
     def bundle(self, digest: str) -> Bundle:
         """See `CodeStore.bundle`."""
         if digest not in self._bundles:

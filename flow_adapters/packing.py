@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -26,6 +27,7 @@ from flow_core.domain.code import Bundle
 from flow_core.domain.spelling import nearest
 from flow_core.errors import InvalidRequest, NotFound
 from flow_core.ports.clock import Clock
+from flow_core.ports.code import CodeTooLarge
 
 LIMIT_BYTES = 500_000_000
 #: A snapshot this young may belong to a task that is about to be written down; it is not dropped.
@@ -60,7 +62,7 @@ class TarCodeStore:
         """See `CodeStore.pack`; what is as it was in the last snapshot of this folder isn't read again."""
         top = _folder(folder)
         found = walk(top, without=self._without)
-        _refuse_too_large(found, self._limit_bytes, folder)
+        _guard_size(found, self._limit_bytes, folder)
         files = sum(not stat.S_ISDIR(each.mode) for each in found)
         size = sum(each.size for each in found)
         with self._last_of(top) as (earlier, last):
@@ -76,6 +78,19 @@ class TarCodeStore:
                 target = self._store / f"{contents.digest}.{files}.{size}.tar"
                 temporary.replace(target)
         return Bundle(digest=contents.digest, location=str(target), files=files, bytes=size)
+
+    def agree_to_any_size(self) -> None:
+        """See `CodeStore.agree_to_any_size`."""
+        self._limit_bytes = sys.maxsize
+
+    def folder_of(self, digest: str) -> str | None:
+        """See `CodeStore.folder_of`."""
+        for path in self._archives():
+            if path.name.startswith(f"{digest}."):
+                with suppress(FileNotFoundError):
+                    contents = read_contents(path)
+                    return contents.folder if contents is not None else None
+        return None
 
     def bundle(self, digest: str) -> Bundle:
         """See `CodeStore.bundle`; one that a crash of the machine cut short counts as dropped."""
@@ -156,7 +171,7 @@ def _folder(folder: str) -> Path:
     raise InvalidRequest({"code": f"there is no folder {folder!r}{advice}"})
 
 
-def _refuse_too_large(found: list[Found], limit_bytes: int, folder: str) -> None:
+def _guard_size(found: list[Found], limit_bytes: int, folder: str) -> None:
     size = sum(each.size for each in found)
     if size <= limit_bytes:
         return
@@ -168,11 +183,12 @@ def _refuse_too_large(found: list[Found], limit_bytes: int, folder: str) -> None
     largest = sorted(sizes, key=lambda name: (-sizes[name], name))[:_OFFENDERS]
     told = ", ".join(f"{os.fsdecode(name)} ({_megabytes(sizes[name])})" for name in largest)
     most = _megabytes(limit_bytes)
-    raise InvalidRequest(
+    raise CodeTooLarge(
         {
-            "code": f"{folder!r} holds {_megabytes(size)}; up to {most} are uploaded; largest: {told}"
+            "code": f"{folder!r} holds {_megabytes(size)}, more than the {most} that are uploaded "
+            f"without asking; largest: {told}"
         },
-        hint="leave data out with a .flowignore, and mount it as a volume or from s3://",
+        hint="leave data out with a .flowignore and mount it as a volume or from s3://; --yes uploads it all",
     )
 
 

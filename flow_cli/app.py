@@ -34,6 +34,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "Open a shell on a task's node, or run a command on all of them.",
         ),
         "cp": ("flow_cli.commands.cp:cp", "Copy files to a task's nodes, or from them."),
+        "upload": (
+            "flow_cli.commands.upload:upload",
+            "Bring the code as it is now to a task's nodes.",
+        ),
         "ssh-config": (
             "flow_cli.commands.ssh_config:ssh_config",
             "Have ssh, scp, rsync and editors find nodes by their task's name.",

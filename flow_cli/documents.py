@@ -20,6 +20,7 @@ DOCUMENTS: dict[str, str] = {
     "ssh": "How a command ended on each node; follows the `log` documents of what it wrote.",
     "ssh-config": "Nodes as ssh knows them: the names, and the settings for each.",
     "cp": "What was copied to or from each node, and why some could not be.",
+    "upload": "The snapshot of the code that was uploaded, and the nodes that have it.",
     "setup": "What a provider was told, where each answer came from, and whether it works.",
     "doctor": "What `flow doctor` checked, what it found, and what to do.",
     "stray-list": "Live bids that this machine's journal doesn't know, or those adopted or withdrawn.",

@@ -12,6 +12,7 @@ from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.log_lines import Sink, sink_for
 from flow_cli.show.plans import plan_json, plan_panel, why_table
 from flow_cli.show.tasks import end_line, task_json
+from flow_cli.sizing import with_size_agreed
 from flow_cli.task_options import SPELLED, after_option, confirm_choice, describes_task, raw_task
 from flow_core.domain.placement import Plan
 from flow_core.domain.record import Outcome, Step, TaskRecord
@@ -104,7 +105,9 @@ def submit(
     for note in plan.notes:
         invocation.talk.say(f"note: {note}", "dim")
     try:
-        record, bidding = _submitted(invocation, session, spec, plan)
+        record, bidding = with_size_agreed(
+            invocation, session, lambda: _submitted(invocation, session, spec, plan), yes=yes
+        )
     except KeyboardInterrupt:
         invocation.talk.say(
             "interrupted while the bid was on its way; `flow status` shows whether it was placed"

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Protocol
 
 from flow_core.domain.code import Bundle
+from flow_core.errors import InvalidRequest
+
+
+class CodeTooLarge(InvalidRequest):
+    """The folder holds more than is uploaded without asking; agree to it, or leave something out."""
 
 
 class CodeStore(Protocol):
@@ -14,9 +19,18 @@ class CodeStore(Protocol):
         """Snapshot `folder` minus what its ignore files name; equal content gives the same digest and one archive.
 
         Raises:
-            InvalidRequest: `folder` doesn't exist, can't be read, changes while it is read, or is too large.
+            InvalidRequest: `folder` doesn't exist, can't be read, or changes while it is read.
+            CodeTooLarge: it holds more than is uploaded without asking; the message names the largest in it.
             NoRoom: this machine's disk is full; nothing is left behind.
         """
+        ...
+
+    def agree_to_any_size(self) -> None:
+        """Have `pack` take folders of any size from now on."""
+        ...
+
+    def folder_of(self, digest: str) -> str | None:
+        """Return the folder, absolute, that a snapshot was taken of last; None where that isn't known."""
         ...
 
     def bundle(self, digest: str) -> Bundle:

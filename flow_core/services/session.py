@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from flow_core.services.prices import Prices
     from flow_core.services.remote import Remote
     from flow_core.services.storage import Storage
+    from flow_core.services.uploading import Uploading
     from flow_core.services.watcher import Watcher
 
 
@@ -77,6 +78,13 @@ class Session:
         from flow_core.services.prices import Prices
 
         return Prices(self.ports)
+
+    @cached_property
+    def uploading(self) -> Uploading:
+        """Bring code to tasks anew."""
+        from flow_core.services.uploading import Uploading
+
+        return Uploading(self.ports)
 
     @cached_property
     def watcher(self) -> Watcher:
