@@ -12,10 +12,12 @@ from pathlib import Path
 
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
+from tests.benchmarks.bench_healing import healing
 from tests.benchmarks.bench_mithril import listing, looking, submitting
 from tests.benchmarks.bench_simulator import simulator
 from tests.benchmarks.bench_slurm import bench_slurm
 from tests.benchmarks.bench_ssh import no_op
+from tests.benchmarks.bench_upload import upload
 from tests.benchmarks.commands import status, submit
 from tests.benchmarks.harness import FULL, QUICK, Effort, Measured, machine, table, write
 from tests.benchmarks.installed import installed
@@ -52,10 +54,12 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "slurm": slurm,
     "backtest": backtest,
     "simulator": simulator,
+    "healing": healing,
     "mithril-list": listing,
     "mithril-status": looking,
     "mithril-submit": submitting,
     "ssh": no_op,
+    "upload": upload,
     "installed": installed,
 }
 
