@@ -5,7 +5,6 @@ What Flow says each task cost is held against what the simulator would have bill
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,8 +30,6 @@ pytestmark = [
 
 #: Says which run of the command this is and where; the first goes on until it is ended, the second ends.
 TWICE = 'echo run >> runs; echo "run $(wc -l < runs) on $(hostname)"; [ "$(wc -l < runs)" -gt 1 ] || sleep infinity'
-#: Where this machine, whose programs its simulated nodes have, calls Python by its longer name only.
-PYTHON = "python" if shutil.which("python", path="/usr/local/bin:/usr/bin:/bin") else "python3"
 
 
 @pytest.fixture
@@ -71,7 +68,7 @@ def settled(user: User, simulator: Simulator) -> tuple[dict[str, int], dict[str,
 def test_every_command_of_a_page_works(page, user, simulator):
     """In their order, in one shell, the page's commands end with 0 on Mithril too, and nothing goes on costing."""
     text = "".join(block.text for block in commands(page)).replace("export FLOW_PROVIDER=mock", "")
-    (user.home / "page").write_text(on_nodes_of_this_machine(text))
+    (user.home / "page").write_text(text)
     done = user.run("sh", "-e", str(user.home / "page"))
     assert 0 == done.code, done.err
     said, billed = settled(user, simulator)
@@ -84,7 +81,7 @@ def test_every_command_of_a_page_works(page, user, simulator):
 def test_a_page_in_python_works(block, user, simulator):
     """The page's script prints what its command printed, and what the ledger says it cost."""
     text = block.text.replace('provider="mock"', 'provider="mithril"')
-    (user.home / "page.py").write_text(on_nodes_of_this_machine(text))
+    (user.home / "page.py").write_text(text)
     done = user.run("python", str(user.home / "page.py"))
     assert 0 == done.code, done.err
     said, billed = settled(user, simulator)
@@ -258,8 +255,3 @@ def test_a_reservation_is_paid_once(user, simulator):
     assert "on time\n" == ran.out
     assert [cents(cheapest["total"]) * 13 // 12] == list(billed.values())
     assert billed == said
-
-
-def on_nodes_of_this_machine(text: str) -> str:
-    """A page's lines, with Python by the name that its nodes have for it here."""
-    return text.replace("python -c", f"{PYTHON} -c")
