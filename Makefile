@@ -42,7 +42,8 @@ check: static test-fast  ## before each commit: format, lint, imports, types, fa
 
 .PHONY: test
 test: static  ## everything: the checks and every test
-	$(BIN)/pytest
+	$(BIN)/pytest -m 'not slow' -q -n auto
+	$(BIN)/pytest -m slow -q
 
 .PHONY: test-fast
 test-fast: venv  ## the tests that take no time
