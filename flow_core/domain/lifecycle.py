@@ -4,8 +4,8 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 
 1. A task that was cancelled, or whose bid someone else ended, ends.
 2. A command that has ended ends the task: all nodes with 0 is success; the first node to fail fails it.
-3. A task past its time or its money ends.
-4. A bid that outlived its task, and is not to be kept, is withdrawn; once it is gone the record is released.
+3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows.
+4. A bid that outlived its task is withdrawn, a kept one at the same limits; once it is gone the record is released.
 5. A node that waits for a membership gets one when all its fellows are up.
 
 A run that the node's own stop cut short (INTERRUPTED) is no end: the market took the node, and the node script will
@@ -116,7 +116,8 @@ OUTAGE = timedelta(minutes=15)
 class Seen:
     """What is known of one placed task at `now`, the provider's time.
 
-    `bid` is None only when the provider no longer knows it. `held` is how long it has held paid nodes so far.
+    `bid` is None only when the provider no longer knows it. `held` is how long it has held paid nodes so far,
+    `idle_since` since when all of them have had nothing to do.
     """
 
     record: TaskRecord
@@ -126,6 +127,7 @@ class Seen:
     now: datetime
     held: timedelta = timedelta(0)
     spent: Spend = Spend.ZERO
+    idle_since: datetime | None = None
 
 
 def decide(seen: Seen) -> list[Action]:
@@ -252,7 +254,7 @@ def _instant(at: datetime | None) -> float:
 
 
 def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
-    """Return when the task must end for lack of time or money, whichever comes first; None without such a limit."""
+    """Return when the task must end for lack of time, money or anything to do; None without such a limit."""
     spec, holding = seen.record.spec, bool(seen.allocation.nodes) and seen.bid is not None
     found: list[tuple[datetime, Outcome]] = []
     if not holding:
@@ -268,12 +270,13 @@ def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
             now=seen.now,
         )
         found.append((ends, Outcome.OVER_BUDGET))
+    if spec.idle_timeout is not None and seen.idle_since is not None:
+        found.append((seen.idle_since + spec.idle_timeout, Outcome.IDLE))
     return min(found, key=lambda each: each[0]) if found else None
 
 
 def _end(seen: Seen) -> Settle | None:
     record, bid = seen.record, seen.bid
-    spec = record.spec
     finished = end_of(record, bid, seen.allocation, seen.reports, seen.now)
     if finished is not None:
         code, report = finished
@@ -287,20 +290,22 @@ def _end(seen: Seen) -> Settle | None:
     outage = _waited_out(seen)
     if outage is not None and _has_lasted(record, seen.now):
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)
-    deadline = deadline_of(seen)
-    if deadline is not None and deadline[0] <= seen.now:
-        if deadline[1] is Outcome.TIMED_OUT:
-            return Settle(
-                Outcome.TIMED_OUT,
-                f"it has held its nodes for {spec.max_run_time}, its max_run_time",
-                None,
-            )
-        return Settle(
-            Outcome.OVER_BUDGET,
-            f"{spec.max_spend} could be passed next; {seen.spent} is spent",
-            None,
-        )
-    return None
+    overdue = _overdue(seen)
+    return Settle(*overdue, None) if overdue is not None else None
+
+
+def _overdue(seen: Seen) -> tuple[Outcome, str] | None:
+    """Return which of its limits the task has reached, and in words; None while there is time."""
+    deadline, spec = deadline_of(seen), seen.record.spec
+    if deadline is None or deadline[0] > seen.now:
+        return None
+    if deadline[1] is Outcome.TIMED_OUT:
+        why = f"it has held its nodes for {spec.max_run_time}, its max_run_time"
+    elif deadline[1] is Outcome.IDLE:
+        why = f"its nodes have had nothing to do for {spec.idle_timeout}, its idle_timeout"
+    else:
+        why = f"{spec.max_spend} could be passed next; {seen.spent} is spent"
+    return deadline[1], why
 
 
 def _failed(seen: Seen, code: int, report: RunReport) -> Settle:
@@ -322,9 +327,10 @@ def _closing(seen: Seen) -> list[Action]:
     record, bid = seen.record, seen.bid
     if bid is None or bid.state is BidState.TERMINATED:
         return [] if record.released else [Release()]
-    if record.spec.keep and not record.cancel_asked:
-        return []
-    return [Withdraw("the task has ended")]
+    if not record.spec.keep or record.cancel_asked:
+        return [Withdraw("the task has ended")]
+    overdue = _overdue(seen)
+    return [Withdraw(overdue[1])] if overdue is not None else []
 
 
 def _delivery(seen: Seen) -> Deliver | None:

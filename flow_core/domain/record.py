@@ -36,6 +36,7 @@ class Outcome(str, enum.Enum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed-out"  # max_run_time
     OVER_BUDGET = "over-budget"  # max_spend
+    IDLE = "idle"  # idle_timeout
     REFUSED = "refused"  # never placed
     VANISHED = "vanished"  # the bid was ended by someone else
 
@@ -100,6 +101,8 @@ class TaskRecord:
     held_before_s: int = 0
     #: Since when a node that is missing is waited for, with nobody left who runs; None where nothing is amiss.
     outage_since: datetime | None = None
+    #: Since when all of its nodes have had nothing to do; None while one has, or nobody is to know.
+    idle_since: datetime | None = None
     retried: int = 0  # how many tries its failures have used up
     began_at: datetime | None = None  # when its nodes were first granted
     cancel_asked: bool = False

@@ -100,6 +100,7 @@ def wants_setup(spec: TaskSpec, provider: Provider) -> bool:
         or (spec.environment or "none") != "none"
         or (spec.image is not None and limits.images_by_kit)
         or is_batch_script(spec)
+        or spec.idle_timeout is not None
         or any(
             mount.kind is Source.S3 or (mount.kind is Source.VOLUME and mounted)
             for mount in spec.mounts

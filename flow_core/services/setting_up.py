@@ -47,6 +47,11 @@ def _batch(ports: Ports, view: TaskView) -> object:
     return True if is_batch_script(view.record.spec) else None
 
 
+def _idle(ports: Ports, view: TaskView) -> object:
+    """Return what makes the kit come along to tell whether a node is idle; no step does anything with it."""
+    return True if view.record.spec.idle_timeout is not None else None
+
+
 #: step -> what says its part.
 PARTS: dict[str, Part] = {
     "fellows": _fellows,
@@ -55,6 +60,7 @@ PARTS: dict[str, Part] = {
     "environment": _environment,
     "image": _image,
     "batch": _batch,
+    "idle": _idle,
 }
 
 

@@ -43,6 +43,7 @@ from flow_core.errors import (
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
+from flow_core.services.idling import PAUSE, Idling
 from flow_core.services.looking import give_back, look
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
@@ -74,6 +75,7 @@ class Watcher:
         self._ports = ports
         self._costs = Costs(ports)
         self._renewals = Renewals(ports)
+        self._idling = Idling(ports)
         self._deadlines: list[datetime] = []
         self._troubles: dict[str, str] = {}
 
@@ -188,8 +190,11 @@ class Watcher:
             now=self._ports.provider.clock.now(),
             held=cost.held,
             spent=cost.spent,
+            idle_since=self._idling.since(view),
         )
-        deadline = deadline_of(seen) if not record.has_ended else None
+        if record.spec.idle_timeout is not None and view.allocation is not None:
+            self._deadlines.append(seen.now + min(PAUSE, record.spec.idle_timeout / 4))
+        deadline = deadline_of(seen) if not record.has_ended or record.spec.keep else None
         if deadline is not None:
             self._deadlines.append(deadline[0])
         acts_at = recovery_at(record)
