@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import socket
+import urllib.request
 from pathlib import Path
 
 import pytest
 
+from flow_adapters.clocks import SystemClock
 from tests.local_docker.engine import BARE_IMAGE
 from tests.local_docker.user import User
 
@@ -14,7 +17,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
 
 #: Every rank tells the first its number, and learns the sum of all.
 RING = """
-import os, socket, time
+import os, select, socket
 rank, count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
 if rank == 0:
@@ -29,7 +32,7 @@ else:
             peer = socket.create_connection(place)
             break
         except OSError:
-            time.sleep(0.1)
+            select.select([], [], [], 0.1)
     peer.sendall(str(rank).encode())
     total = int(peer.recv(16))
 print("rank %d of %d: %d, first is %s" % (rank, count, total, socket.gethostbyname("node-0") == place[0]))
@@ -167,3 +170,73 @@ def test_gpus_that_are_not_here_are_refused(user: User):
     said = user.flow("submit", "true", "-i", "8xh100", "--yes", fails=True)
 
     assert "8×H100" in said or "8xh100" in said
+
+
+def test_an_image_with_a_user_of_its_own_works(user: User):
+    """A command runs as the image's user, in a workspace that it may write to, and code arrives there."""
+    folder = user.home / "box"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(f"FROM {BARE_IMAGE}\nUSER 4321\n")
+    (user.home / "code").mkdir()
+    (user.home / "code" / "said.txt").write_text("mine\n")
+    said = user.flow(
+        "submit", "id -u; cat said.txt; touch new && echo written", "-i", "cpu",
+        "--image", str(folder), "--name", "plain-user", "--yes",
+    )  # fmt: skip
+
+    assert "4321\nmine\nwritten\n" in said
+
+
+def test_an_image_without_python_is_refused_where_it_must_have_one(user: User):
+    """With `python = image`, an image that has a Python 3.8 runs tasks, and one that has none is refused by name."""
+    settings = 'python = "image"\n'
+    said = user.flow("submit", "echo ran", "-i", "cpu", "--yes", settings=settings)
+    refused = user.flow(
+        "submit", "true", "-i", "cpu", "--image", BARE_IMAGE, "--yes", fails=True, settings=settings
+    )
+
+    assert "ran\n" in said
+    assert f"{BARE_IMAGE} has no Python 3.8" in refused
+
+
+def test_files_and_ports_are_reached(user: User, tmp_path: Path):
+    """`flow cp` brings files back, and a published port answers on this machine's loopback."""
+    (tmp_path / "got").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve = "echo over > result.txt; python3 -m http.server 8000"
+    options = ["--option", f"local-docker.publish={port}:8000"]
+    user.flow("submit", serve, "-i", "cpu", "--name", "web", *options, "--yes", "-d")
+    for _ in range(100):
+        got = user.run("ssh", "web", "--", "cat result.txt")
+        if got.stdout:
+            break
+    user.flow("cp", "web:result.txt", str(tmp_path / "got"))
+    page = fetched(port)
+    user.flow("cancel", "web", "--yes")
+
+    assert "over\n" == (tmp_path / "got" / "result.txt").read_text()
+    assert b"result.txt" in page
+
+
+def test_an_s3_mount_is_refused_before_anything_is_placed(user: User):
+    """What this provider can't mount yet is said so."""
+    said = user.flow(
+        "submit", "true", "-i", "cpu", "--mount", "s3://b/p:/data", "--yes", fails=True
+    )
+
+    assert "s3" in said
+    assert "local-docker" in said
+
+
+def fetched(port: int) -> bytes:
+    """What a web server on this machine's loopback has at its root, once it answers."""
+    clock = SystemClock()
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+                page: bytes = answer.read()
+                return page
+        except OSError:
+            clock.sleep(0.1)
+    raise AssertionError(f"nothing answers at {port}")

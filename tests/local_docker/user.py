@@ -28,32 +28,32 @@ class User:
     host: str
     image: str
 
-    def flow(self, *words: str, fails: bool = False) -> str:
+    def flow(self, *words: str, fails: bool = False, settings: str = "") -> str:
         """Run a command, and return what it wrote to both streams; it must succeed unless it `fails`."""
-        done = self.run(*words)
+        done = self.run(*words, settings=settings)
         said = done.stdout + done.stderr
         assert (done.returncode != 0) is fails, said
         return said
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command."""
+    def run(self, *words: str, settings: str = "") -> subprocess.CompletedProcess[str]:
+        """Run a command; `settings` are lines for the provider's section."""
         folder = self.home / "code"
         folder.mkdir(exist_ok=True)
         return subprocess.run(
             [Path(sys.executable).parent / "flow", "--provider", "local-docker", *words],
             cwd=folder,
-            env=self.environ(),
+            env=self.environ(settings),
             capture_output=True,
             text=True,
             timeout=HANGS_S,
             check=False,
         )
 
-    def environ(self) -> dict[str, str]:
+    def environ(self, more: str = "") -> dict[str, str]:
         """Return a user's variables, with none of this process's but where programs are."""
         settings = self.home / "config"
         settings.mkdir(exist_ok=True)
-        text = f'[local-docker]\nimage = "{self.image}"\n'
+        text = f'[local-docker]\nimage = "{self.image}"\n{more}'
         (settings / "config.toml").write_text(text, "utf-8")
         return {
             "PATH": os.environ["PATH"],
