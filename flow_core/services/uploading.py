@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.code import Bundle
@@ -70,14 +71,19 @@ class Uploading:
                 f"it is not known here which folder the code of {record.name!r} came from",
                 hint=f"`flow upload {record.name} FOLDER` names it",
             )
-        bundle = ports.code.pack(source)
+        # The nodes are connected to while the folder is read.
+        with ThreadPoolExecutor(1) as reading:
+            packing = reading.submit(ports.code.pack, source)
+            self._await_turn(record)
+            view = look(ports, [record])[0]
+            bundle = packing.result()
         is_new = bundle.digest != record.code_digest
         record = ports.journal.update(
             record.token, code_digest=bundle.digest, code_location=bundle.location
         )
         ports.watch.ensure()
         self._entrust(record)
-        return self._brought(record, bundle, is_new)
+        return self._brought(evolve(view, record=record), bundle, is_new)
 
     def _entrust(self, record: TaskRecord) -> None:
         """Give the watcher what this shell knows of the task's secrets; it may have lost them."""
@@ -91,10 +97,8 @@ class Uploading:
         if len(found) == len(record.spec.secrets):
             ports.vault.entrust(record.token, found)
 
-    def _brought(self, record: TaskRecord, bundle: Bundle, is_new: bool) -> Uploaded:
-        ports = self._ports
-        self._await_turn(record)
-        view = look(ports, [record])[0]
+    def _brought(self, view: TaskView, bundle: Bundle, is_new: bool) -> Uploaded:
+        ports, record = self._ports, view.record
         nodes = view.allocation.nodes if view.allocation is not None else ()
         if not any(node.is_reachable for node in nodes):
             return Uploaded(record=record, bundle=bundle, is_new=is_new)
