@@ -82,6 +82,10 @@ bench: venv  ## the numbers, as a table and as bench.json
 sim: venv  ## serve the pretend cloud over HTTP
 	$(BIN)/flow mock serve
 
+.PHONY: live
+live: venv  ## check the Mithril adapter against the service; reads only, or SPEND=5 for one bid
+	@$(BIN)/python -m flow_providers.mithril.live $(if $(SPEND),--spend $(SPEND))
+
 .PHONY: docs
 docs: venv  ## write again what the docs take from the code
 	$(BIN)/python -m docs.generate
