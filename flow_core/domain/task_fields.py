@@ -287,7 +287,7 @@ def _secret(value: object, path: str) -> Secret:
     if keeper not in {each.value for each in Keeper}:  # it may be the secret itself
         raise InvalidRequest(
             {
-                path: f"{name} says where its value is kept: {name}=env or {name}=keyring, never the value"
+                path: "a secret says where its value is kept, such as NAME=env or NAME=keyring, never the value"
             }
         )
     return Secret(name, Keeper(keeper))

@@ -16,7 +16,7 @@ from flow_core.domain.volume import Attachment
 from flow_providers.mock import namespaces
 from flow_providers.mock.nodes import HostedNode
 from flow_providers.mock.process_nodes import ProcessNodes
-from tests.node.kit import wait_for_lock
+from tests.node.kit import wait_for_lock, wait_for_word
 
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -56,6 +56,11 @@ class Host:
     def ended(self, node_id: str) -> RunReport:
         """The last word of a node whose command has begun and is about to end."""
         wait_for_lock(self.nodes.folder(node_id) / "flow" / "lock")
+        return self.report(node_id)
+
+    def ended_among_fellows(self, node_id: str) -> RunReport:
+        """The last word of one node of many, whose helper stays until the node goes."""
+        wait_for_word(self.nodes.folder(node_id) / "flow" / "state.json", '"exited"')
         return self.report(node_id)
 
     def report(self, node_id: str) -> RunReport:

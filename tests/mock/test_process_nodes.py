@@ -315,7 +315,7 @@ def test_a_gloo_job_forms_its_group(host, tmp_path):
         host.boot(f"n{rank}", f"python {program}", rank=rank, num_nodes=4)
     deliver_to_all(host, count=4, port=free_port())
     for rank in range(4):
-        report = host.ended(f"n{rank}")
+        report = host.ended_among_fellows(f"n{rank}")
         assert (0, True) == (report.exit_code, b"4 6\n" in host.said(f"n{rank}")), host.said(
             f"n{rank}"
         )
@@ -339,7 +339,7 @@ def test_torchrun_needs_no_editing(host, tmp_path):
         host.boot(f"n{rank}", f"torchrun --nproc_per_node=2 {program}", rank=rank, num_nodes=2)
     deliver_to_all(host, count=2, port=free_port())
     for rank in range(2):
-        report = host.ended(f"n{rank}")
+        report = host.ended_among_fellows(f"n{rank}")
         assert (0, 2) == (report.exit_code, host.said(f"n{rank}").count(b"world 4"))
 
 

@@ -49,6 +49,11 @@ def wait_for_bytes(file: Path, size: int = 0) -> None:
     _watch("os.path.exists(path) and os.path.getsize(path) > number", file, size)
 
 
+def wait_for_word(file: Path, word: str) -> None:
+    """Return once `file` exists and holds `word`."""
+    _watch(f"os.path.exists(path) and {word!r} in open(path).read()", file, 0)
+
+
 def wait_for_holder(lock: Path) -> None:
     """Return once somebody holds `lock`."""
     _watch("os.path.exists(path) and held(path)", lock, 0)
@@ -66,7 +71,7 @@ def held(path):
 while not ({claim}): select.select([], [], [], 0.01)
 """
     watching = [sys.executable, "-I", "-S", "-c", program, path, str(number)]
-    subprocess.run(watching, timeout=PATIENCE_S, check=True)
+    subprocess.run(watching, timeout=3 * PATIENCE_S, check=True)
 
 
 def is_held(lock: Path) -> bool:
