@@ -6,8 +6,8 @@ stay for it. Names of containers are unique, so two who grant one bid at once ma
 by the labels of containers from before they start: of two that took the same at one moment, the one made later steps
 back before it starts.
 
-A bid that ends is first written down as ended on this machine, so that nobody grants it again while its containers go;
-whoever looks later takes away what somebody who was killed left of it. Containers without a record are nobody's, too.
+A bid that ends is first marked as ended, by another such volume, so that nobody grants it again while its containers
+go; whoever looks later takes away what somebody who was killed left of it. Containers without a record are nobody's.
 
 What we don't like: a bid that waits is granted by whoever looks next, which is the watcher, at its own pace.
 """
@@ -43,6 +43,8 @@ from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import PLACING_WAITS_S, Images
 from flow_providers.local_docker.labels import (
     BID,
+    CLAIM,
+    ENDED,
     MADE,
     RANK,
     Record,
@@ -66,7 +68,8 @@ class World:
 
     records: dict[str, Record] = field(factory=dict)
     boxes: dict[str, dict[int, Box]] = field(factory=dict)
-    #: Records of bids that have ended and are being taken away.
+    #: When bids ended that are being taken away, and their records, which may have gone already.
+    ended: dict[str, str] = field(factory=dict)
     ending: dict[str, Record] = field(factory=dict)
 
     def held(self) -> dict[str, tuple[Record, dict[int, Box]]]:
@@ -141,9 +144,9 @@ class Estate:
         record = evolve(record, options={**options, **more})
         there = self._written(record)
         if there.claim != claim:
-            gone = self._ended.read(there.id)
-            if gone is None or gone.claim != there.claim:
-                return bid_of(there, self._look().state(there))
+            world = self._look()
+            if there.id not in world.ended:
+                return bid_of(there, world.state(there))
             self._forget(there)
             self._written(record)
         try:
@@ -230,6 +233,9 @@ class Estate:
         self._keep(record, world)
         ended_at = self._clock.now().isoformat()
         self._ended.write(evolve(record, ended_at=ended_at, detail=why or "", script=""))
+        mark = {BID: bid_id, CLAIM: record.claim, ENDED: ended_at, MADE: "local-docker"}
+        body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
+        self._engine.ask("POST", "/volumes/create", body=body)
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
         removal = threading.Thread(target=self._take_away, args=(record,))
         removal.start()
@@ -286,11 +292,11 @@ class Estate:
         query = {"filters": {"label": [BID]}}
         boxes = self._engine.ask("GET", "/containers/json", query={**query, "all": "true"})
         volumes = self._engine.ask("GET", "/volumes", query=query)["Volumes"] or []
-        records = [read_record(each["Labels"]) for each in volumes]
-        world = World()
+        labels = [each["Labels"] for each in volumes]
+        records = [read_record(each) for each in labels if ENDED not in each]
+        world = World(ended={each[BID]: each[ENDED] for each in labels if ENDED in each})
         for record in records:
-            gone = self._ended.read(record.id)
-            is_ended = gone is not None and gone.claim == record.claim
+            is_ended = record.id in world.ended
             (world.ending if is_ended else world.records)[record.id] = record
         for box in boxes:
             ranks = world.boxes.setdefault(box["Labels"][BID], {})
@@ -303,13 +309,17 @@ class Estate:
 
     def _clear(self, world: World) -> None:
         """Take away what is left of bids that ended long enough ago, and containers that are no bid's."""
-        for record in world.ending.values():
-            gone = self._ended.read(record.id)
-            if gone is not None and self._is_left(gone.ended_at):
+        for bid_id, ended_at in world.ended.items():
+            record = world.ending.get(bid_id)
+            if not self._is_left(ended_at):
+                continue
+            if record is None:
+                self._unwrite(f"flow-end-{bid_id}")
+            else:
                 self._keep(record, world)
                 self._forget(record)
         for bid_id, boxes in world.boxes.items():
-            if bid_id in world.records or bid_id in world.ending:
+            if bid_id in world.records or bid_id in world.ended:
                 continue
             for box in boxes.values():
                 self._drop(box["Id"])
@@ -356,9 +366,11 @@ class Estate:
     def _forget(self, record: Record) -> None:
         self._remove(record)
         self._images.forget(record.id)
-        self._engine.ask(
-            "DELETE", f"/volumes/flow-bid-{record.id}", query={"force": "true"}, fine=(404,)
-        )
+        self._unwrite(f"flow-bid-{record.id}")
+        self._unwrite(f"flow-end-{record.id}")
+
+    def _unwrite(self, volume: str) -> None:
+        self._engine.ask("DELETE", f"/volumes/{volume}", query={"force": "true"}, fine=(404,))
 
     def _drop(self, name: str) -> None:
         path, query = f"/containers/{name}", {"force": "true", "v": "true"}

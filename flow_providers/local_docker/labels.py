@@ -24,6 +24,8 @@ from flow_core.domain.volume import Attachment
 
 BID, RANK, GPUS, RECORD, CLAIM = "flow.bid", "flow.rank", "flow.gpus", "flow.record", "flow.claim"
 SCRIPT, VOLUME, PYTHON, MADE = "flow.script", "flow.volume", "flow.python", "flow.made"
+#: On the mark of a bid that has ended: when.
+ENDED = "flow.ended"
 #: The one region there is.
 REGION = "local"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,110}")

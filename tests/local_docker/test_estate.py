@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
-from attrs import evolve
 
 from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.node_files import load_node_files
@@ -23,7 +21,7 @@ from flow_core.errors import NoCapacity, Unsupported
 from flow_core.ports.provider import Provider, ProviderContext
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.engine import Engine
-from flow_providers.local_docker.labels import BID, CLAIM, new_record
+from flow_providers.local_docker.labels import BID, CLAIM, ENDED, new_record
 from tests.local_docker.engine import (
     BARE_IMAGE,
     refuse,
@@ -62,21 +60,24 @@ def test_a_bid_whose_placer_was_killed_is_granted_by_the_next_look(
 def test_a_withdrawal_that_was_killed_is_finished_by_the_next_look(
     tmp_path: Path, docker_host: str, engine: Engine, clock: ManualClock
 ):
-    """A bid that was written down as ended, and no more, is never granted again; its containers go a little later."""
-    provider = connected(tmp_path, docker_host, clock)
+    """A bid that was marked as ended, and no more, is nowhere granted again; whoever looks later takes it away."""
+    provider = connected(tmp_path / "one", docker_host, clock)
     bid = provider.market.place(request("cpu"))
-    [state] = (tmp_path / "local-docker").iterdir()
-    other = connected(tmp_path / "other", docker_host, clock)
-    record = engine.ask("GET", f"/volumes/flow-bid-{bid.id}")["Labels"]
-    ended = other_ended(state, record, clock.now())
-    first = provider.market.bid(bid.id).state
+    claim = engine.ask("GET", f"/volumes/flow-bid-{bid.id}")["Labels"][CLAIM]
+    mark = {BID: bid.id, CLAIM: claim, ENDED: clock.now().isoformat()}
+    engine.ask("POST", "/volumes/create", body={"Name": f"flow-end-{bid.id}", "Labels": mark})
+    other = connected(tmp_path / "two", docker_host, clock)
+    seen = other.market.bids(name=bid.name)
+    nodes = other.fleet.allocations([bid.id])[bid.id].nodes
+    before = boxes(engine, bid.id)
     clock.advance(seconds=30)
-    provider.market.bids()
+    other.market.bids()
+    left = engine.ask("GET", "/volumes", query={"filters": {"label": [f"{BID}={bid.id}"]}})
 
-    assert ended.exists()
-    assert BidState.TERMINATED is first
+    assert ([], ()) == (list(seen), nodes)
+    assert 1 == len(before)
     assert [] == boxes(engine, bid.id)
-    assert () == other.fleet.allocations([bid.id])[bid.id].nodes
+    assert [] == (left["Volumes"] or [])
 
 
 def test_containers_that_are_no_bid_s_are_cleared_and_strangers_are_not(
@@ -224,17 +225,6 @@ def gone(engine: Engine, bid_id: str) -> None:
             return
         clock.sleep(0.1)
     raise AssertionError(f"{bid_id} still has containers")
-
-
-def other_ended(state: Path, labels: dict[str, str], at: datetime) -> Path:
-    """Write a bid down as ended, as far as a withdrawal comes before it touches the engine."""
-    from flow_providers.local_docker.ended import Ended
-    from flow_providers.local_docker.labels import read_record
-
-    record = read_record(labels)
-    assert labels[CLAIM] == record.claim
-    Ended(state / "ended").write(evolve(record, ended_at=at.astimezone(timezone.utc).isoformat()))
-    return state / "ended" / f"{record.id}.json"
 
 
 def running(provider: Provider, bid_id: str, *, attempt: int) -> Allocation:
