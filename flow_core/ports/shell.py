@@ -85,7 +85,7 @@ class RemoteShell(Protocol):
 
         `target` is absolute or relative to the workspace. Files of the bundle replace those of the same name; others
         stay. Nothing is written outside `target`. A second upload of the same bundle sends nothing: it
-        doesn't need the archive.
+        doesn't need the archive. What an earlier bundle brought and this one lacks may go, unless it was changed since.
         Contents, executable bits, symlinks and empty folders arrive as they were.
         """
         ...

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -311,3 +312,41 @@ def test_a_snapshot_of_elsewhere_is_completed_whole(shell, node, tree, store, tm
 
     assert NodeExit(node, 0) == event
     assert listing(tree) == listing(tmp_path / "workspace")
+
+
+@pytest.mark.slow
+def test_an_upload_that_was_killed_changes_nothing_and_is_repeated(
+    make_shell, sshd, node, store, tmp_path
+):
+    """After kill -9 in the middle the folder is as it was, and the next upload brings everything."""
+    code, workspace = tmp_path / "code", tmp_path / "workspace"
+    code.mkdir()
+    with (code / "big").open("wb") as file:
+        file.truncate(400_000_000)
+    bundle = store.pack(str(code))
+    program = (
+        "import sys; from pathlib import Path; from tests.ssh.conftest import a_node;"
+        "from flow_adapters.ssh import SshShell; from flow_core.domain.code import Bundle;"
+        "key, port, folder, digest, archive = sys.argv[1:];"
+        "shell = SshShell(state_dir=Path(folder) / 'other', keys=[Path(key)], home=Path(folder),"
+        " workspace=folder + '/workspace', sudo=());"
+        "bundle = Bundle(digest=digest, location=archive, files=0, bytes=0);"
+        "print(list(shell.upload([a_node(int(port))], bundle, target='.')))"
+    )
+    told = [str(sshd.user_key), str(sshd.port), str(tmp_path), bundle.digest, bundle.location]
+    client = subprocess.Popen([sys.executable, "-c", program, *told], cwd=UNPACK.parents[2])
+    for _ in range(1_200):
+        if list(workspace.glob(".flow-upload/stage-*/big")):
+            break
+        with suppress(subprocess.TimeoutExpired):
+            client.wait(0.05)
+    was_under_way = client.poll() is None
+    client.kill()
+    client.wait()
+    before = listing(workspace)
+    event = uploaded(make_shell(), node, bundle)
+
+    assert was_under_way
+    assert {} == before
+    assert NodeExit(node, 0) == event
+    assert ["big"] == list(listing(workspace))

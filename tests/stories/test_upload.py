@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from tests.cli.test_process import Shell, shell
+from tests.cli.test_process import Shell, is_watcher, shell
 
 __all__ = ["shell"]
 pytestmark = pytest.mark.slow
@@ -54,3 +56,34 @@ def test_too_much_code_is_asked_about(shell: Shell):
     assert b"--yes" in refused.stderr
     assert 0 == placed.returncode, placed.stderr.decode()
     assert b"weights.bin (501.0 MB)" in again.stderr
+
+
+def test_a_delivery_that_was_killed_is_completed(shell: Shell):
+    """After kill -9 of the watcher nobody knows the secret; `flow upload` from a shell that does completes it all."""
+    with (Path(shell.folder) / "big").open("wb") as file:
+        file.truncate(300_000_000)
+    shell.environ["TOKEN"] = "s3cr3t"
+    line = "stat -c %s big; printf %s $TOKEN | wc -c"
+    begun = shell.flow("submit", line, "-i", "a100", "--secret", "TOKEN", "--name", "cut", "-d")
+    state = shell.environ["FLOW_STATE_DIR"]
+    for process in Path("/proc").glob("[0-9]*"):
+        if is_watcher(process, state):
+            os.kill(int(process.name), signal.SIGKILL)
+    del shell.environ["TOKEN"]
+    killed = json.loads(shell.flow("status", "cut", "--json").stdout)
+    for _ in range(60):
+        told = shell.flow("logs", "cut")
+        if b"waiting for its files" in told.stdout + told.stderr:
+            break
+    without = shell.flow("upload", "cut")
+    shell.environ["TOKEN"] = "s3cr3t"
+    done = shell.flow("upload", "cut")
+    log = shell.flow("logs", "cut", "-f")
+
+    assert 0 == begun.returncode, begun.stderr.decode()
+    assert not killed["watcher_running"]
+    assert b"waiting for its files" in told.stdout + told.stderr
+    assert b"TOKEN is not in this shell's environment" in without.stderr
+    assert 0 == done.returncode, done.stderr.decode()
+    assert b"begin now" in done.stderr
+    assert log.stdout.endswith(b"300000000\n6\n")

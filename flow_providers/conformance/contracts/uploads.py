@@ -113,6 +113,28 @@ class UploadsContract(Contract):
 
     @states(
         "shell.upload",
+        "What an earlier bundle brought and this one lacks may go, unless it was changed since.",
+    )
+    def test_another_bundle_takes_an_earlier_ones_place(
+        self, bed: Bed, bundle: Bundle, tmp_path: Path
+    ) -> None:
+        """What was changed on the node is as in the newer bundle where it has it, and stays as it is where not."""
+        bed.need_commands()
+        node = _node(bed)
+        _assert_arrived(node, bed.shell.upload([node], bundle, target=_TARGET))
+        bed.answer(node, f"cd {_TARGET}; echo changed > plain.txt; echo result > {EXECUTABLE}")
+        folder = tmp_path / "newer"
+        folder.mkdir()
+        (folder / "plain.txt").write_text("newer\n")
+        newer = TarCodeStore(tmp_path / "store").pack(str(folder))
+        _assert_arrived(node, bed.shell.upload([node], newer, target=_TARGET))
+
+        assert (
+            b"newer\nresult\n" == bed.answer(node, f"cd {_TARGET}; cat plain.txt {EXECUTABLE}").out
+        )
+
+    @states(
+        "shell.upload",
         "Contents, executable bits, symlinks and empty folders arrive as they were.",
     )
     def test_files_arrive_as_they_were(self, bed: Bed, bundle: Bundle) -> None:
