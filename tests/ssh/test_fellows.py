@@ -75,7 +75,9 @@ class Place:
 
     def logins(self) -> int:
         """How often somebody has logged in anywhere."""
-        return sum(line.startswith("Accepted publickey") for each in self.servers for line in each.said)
+        return sum(
+            line.startswith("Accepted publickey") for each in self.servers for line in each.said
+        )
 
     def has_files(self, rank: int) -> bool:
         """Whether the snapshot is there."""
