@@ -12,6 +12,7 @@ from flow_cli.show.text import age, clock_time, dollars, seconds, stamp
 from flow_cli.show.why import newest_lines, why_rows
 from flow_core.domain.duration import rough_duration
 from flow_core.domain.healing import recovery_at
+from flow_core.domain.lease import lease_words
 from flow_core.domain.money import Spend
 from flow_core.domain.record import TaskEvent
 from flow_core.domain.run import RunReport
@@ -115,6 +116,7 @@ def task_panel(
             ),
         ),
         ("Cost", Cell(cost_words(cost, simulated=simulated) if cost is not None else "")),
+        ("Lease", Cell(lease_words(spec, limit=record.limit) if record.is_live else "")),
         ("Kept", Cell("yes: it costs money until cancelled" if _is_kept(view) else "")),
         ("Preemptions", Cell(str(record.preemptions) if record.preemptions else "")),
         ("Owner", Cell(owner)),

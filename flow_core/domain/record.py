@@ -103,6 +103,10 @@ class TaskRecord:
     outage_since: datetime | None = None
     #: Since when all of its nodes have had nothing to do; None while one has, or nobody is to know.
     idle_since: datetime | None = None
+    #: The node that guards the lease, the lease's end that it was told, and when its key to the account expires.
+    guard_node: str = ""
+    guard_ends: datetime | None = None
+    guard_key_until: datetime | None = None
     retried: int = 0  # how many tries its failures have used up
     began_at: datetime | None = None  # when its nodes were first granted
     cancel_asked: bool = False

@@ -13,6 +13,7 @@ from attrs import field, frozen
 from flow_core.domain.task_parts import Source
 from flow_core.errors import Unsupported
 from flow_core.ports.account import Account
+from flow_core.ports.account_keys import AccountKeys
 from flow_core.ports.catalog import Catalog
 from flow_core.ports.clock import Clock
 from flow_core.ports.fleet import Fleet
@@ -87,6 +88,7 @@ class Provider:
     reservations: Reservations | None = None
     setup: Setup | None = None
     ssh: Ssh | None = None
+    account_keys: AccountKeys | None = None
 
     def need_volumes(self) -> Volumes:
         """Return the volumes role.

@@ -19,7 +19,7 @@ from flow_core.domain.bid import Bid, BidRequest, Launch
 from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Source
+from flow_core.domain.task_parts import Guard, Source
 from flow_core.domain.volume import Attachment
 from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
 from flow_core.ports.provider import Provider
@@ -101,6 +101,7 @@ def wants_setup(spec: TaskSpec, provider: Provider) -> bool:
         or (spec.image is not None and limits.images_by_kit)
         or is_batch_script(spec)
         or spec.idle_timeout is not None
+        or spec.guard is Guard.NODE
         or any(
             mount.kind is Source.S3 or (mount.kind is Source.VOLUME and mounted)
             for mount in spec.mounts

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from flow_core.domain.status import TaskView
+from flow_core.domain.task_parts import Guard
 from flow_core.services.data_buckets import buckets_part
 from flow_core.services.data_volumes import volumes_part
 from flow_core.services.placing import is_batch_script, wants_setup
@@ -52,6 +53,11 @@ def _idle(ports: Ports, view: TaskView) -> object:
     return True if view.record.spec.idle_timeout is not None else None
 
 
+def _guard(ports: Ports, view: TaskView) -> object:
+    """Return what makes the kit come along for the guard, which gets its key by itself and only on the first node."""
+    return True if view.record.spec.guard is Guard.NODE else None
+
+
 #: step -> what says its part.
 PARTS: dict[str, Part] = {
     "fellows": _fellows,
@@ -61,6 +67,7 @@ PARTS: dict[str, Part] = {
     "image": _image,
     "batch": _batch,
     "idle": _idle,
+    "guard": _guard,
 }
 
 

@@ -24,6 +24,7 @@ from flow_core.services.data_volumes import (
     region_of_volumes,
     unsupported_mounts,
 )
+from flow_core.services.guarding import planned_lease
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import RECENT, give_back, look
 from flow_core.services.placing import note, options_for, place
@@ -87,11 +88,14 @@ class Tasks:
             self._ports.journal.find(dependency.task)
         if spec.reservation is not None:
             plan = plan_on(self._ports, spec)
-            return evolve(plan, notes=(*plan.notes, *planned_buckets(self._ports, spec)))
+            notes = [*plan.notes, *planned_buckets(self._ports, spec)]
+            notes += planned_lease(self._ports, spec, limit=plan.limit)
+            return evolve(plan, notes=tuple(notes))
         plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
         plan = by_policy(self._ports, plan)
         notes = planned_volumes(self._ports, spec, region=plan.quote.region)
         notes += planned_buckets(self._ports, spec)
+        notes += planned_lease(self._ports, spec, limit=plan.limit)
         notes += [provider.limits.image_note] if spec.image and provider.limits.image_note else []
         return evolve(plan, notes=tuple(notes))
 

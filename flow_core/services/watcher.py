@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from attrs import evolve
+
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import BidState
 from flow_core.domain.healing import recovery_at
@@ -43,6 +45,7 @@ from flow_core.errors import (
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
+from flow_core.services.guarding import disarm, guard
 from flow_core.services.idling import PAUSE, Idling
 from flow_core.services.looking import give_back, look
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
@@ -206,6 +209,14 @@ class Watcher:
             self._do(action, view, cost)
         if view.allocation is not None:
             self._renewals.renew(record, view.allocation)
+            self._guard(view, seen)
+
+    def _guard(self, view: TaskView, seen: Seen) -> None:
+        """Have the first node know the lease, unless the task is over and its nodes go."""
+        record = self._ports.journal.find(seen.record.token)
+        if not record.has_ended or (record.spec.keep and not record.released):
+            lease = deadline_of(evolve(seen, idle_since=None))
+            guard(self._ports, view, lease[0] if lease is not None else None)
 
     def _is_forgotten(self, record: TaskRecord) -> bool:
         """Whether the provider, asked for the bid itself, doesn't know it; a lagging listing is not that."""
@@ -261,6 +272,8 @@ class Watcher:
             note(self._ports, record.token, action.what, action.why, action.fault)
 
     def _release(self, record: TaskRecord) -> None:
+        self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
+        disarm(self._ports, record)
         final = self._costs.of([record])[record.token]
         self._ports.journal.update(record.token, released=True, spent=final.spent)
         self._ports.vault.forget(record.token)

@@ -15,6 +15,7 @@ from flow_core.ports.provider import Limits, Provider, ProviderContext
 from flow_core.ports.shell import RemoteShell
 from flow_core.ports.ssh import Ssh
 from flow_providers.mithril.account import MithrilAccount, MithrilImages, MithrilProjects
+from flow_providers.mithril.account_keys import MithrilAccountKeys
 from flow_providers.mithril.bids import Bids
 from flow_providers.mithril.catalog import MithrilCatalog
 from flow_providers.mithril.client import Client
@@ -135,6 +136,7 @@ def open_provider(
         catalog=MithrilCatalog(client, offers=offers),
         projects=projects,
         keys=keys,
+        account_keys=MithrilAccountKeys(client, url=url, clock=server),
         images=MithrilImages(client),
         reservations=MithrilReservations(client, offers=offers, keys=keys.for_bid),
         setup=MithrilSetup(

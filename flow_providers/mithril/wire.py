@@ -45,6 +45,25 @@ class Me:
 
 
 @frozen(kw_only=True)
+class ApiKey:
+    """One of GET /v2/api-keys; revoked ones are among them."""
+
+    fid: str
+    name: str = ""
+    expires_at: datetime | None = None
+    deactivated_at: datetime | None = None
+
+
+@frozen(kw_only=True)
+class NewApiKey:
+    """POST /v2/api-keys: the only answer that has the secret."""
+
+    fid: str
+    secret: str = field(repr=False)
+    expires_at: datetime | None = None
+
+
+@frozen(kw_only=True)
 class InstanceType:
     """One of GET /v2/instance-types."""
 
@@ -117,11 +136,12 @@ class LaunchSpecification:
     """What an order's instances start with, as far as it is read back."""
 
     startup_script: str = ""
+    volumes: list[str] = field(factory=list)
 
 
 @frozen(kw_only=True)
 class WholeBid(Bid):
-    """A bid with its startup script, as GET /v2/spot/bids/{fid} tells it."""
+    """A bid with its startup script and volumes, as GET /v2/spot/bids/{fid} tells it."""
 
     launch_specification: LaunchSpecification = field(factory=LaunchSpecification)
 

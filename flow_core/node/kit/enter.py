@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import environment, fellows, idle, image, s3, volumes
+from flow_core.node.kit import environment, fellows, guard, idle, image, s3, volumes
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
@@ -28,6 +28,10 @@ def main() -> None:
         enter(rest[0], rest[1:])
     elif verb == "idle":
         idle.main()
+    elif verb == "guard":
+        guard.arm()
+    elif verb == "guard-watch":
+        guard.watch()
     elif verb == "renew-s3":
         try:
             s3.renew()
