@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from flow_core.domain.volume import Interface, Volume
+from flow_core.domain.volume import Attachment, Interface, Volume
 
 
 class Volumes(Protocol):
@@ -24,6 +24,20 @@ class Volumes(Protocol):
 
     def volumes(self) -> Sequence[Volume]:
         """Return the account's volumes, deleted ones left out, oldest first; may be repeated."""
+        ...
+
+    def attach(self, attachment: Attachment, *, bid_id: str) -> None:
+        """Have the nodes of a paused bid have a volume from their next start on, beside those that they have.
+
+        Attaching it again does nothing.
+
+        Raises:
+            NotFound: there is no such bid or volume; nothing was changed, here and below.
+            Conflict: the bid isn't paused, or has ended.
+            InvalidRequest: the volume lies in another region, or is block storage and the bid has several nodes.
+            InUse: it is block storage, and another live bid has it.
+            Unsupported: this provider can't change what a bid has.
+        """
         ...
 
     def delete(self, volume_id: str) -> None:

@@ -319,13 +319,19 @@ class Bed:
         self._volumes.append(name)
         return name
 
-    def create_volume(self, *, region: str | None = None, name: str | None = None) -> Volume:
+    def create_volume(
+        self,
+        *,
+        region: str | None = None,
+        name: str | None = None,
+        interface: Interface = Interface.FILE,
+    ) -> Volume:
         """Make a volume that is deleted when the test is over."""
         return self.volumes.create(
             name or self.new_volume_name(),
             region=region or self.quote().region,
             capacity_gb=self.rig.a_capacity_gb(),
-            interface=Interface.FILE,
+            interface=interface,
         )
 
     # ------------------------------------------------------------ afterwards

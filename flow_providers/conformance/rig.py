@@ -65,6 +65,7 @@ FEATURES = {
     "forward": "connections to a node's ports",
     "amend-limit": "changing a bid's limit",
     "pause": "pausing a bid",
+    "attach": "giving volumes to a bid that is there",
 }
 
 

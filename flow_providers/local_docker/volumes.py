@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-from flow_core.domain.volume import Interface, Volume
-from flow_core.errors import Conflict, InUse, InvalidRequest, NameTaken, NotFound
+from flow_core.domain.volume import Attachment, Interface, Volume
+from flow_core.errors import Conflict, InUse, InvalidRequest, NameTaken, NotFound, Unsupported
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
@@ -62,6 +62,13 @@ class DockerVolumes:
             for each in found
         ]
         return sorted(volumes, key=lambda volume: volume.created_at)
+
+    def attach(self, attachment: Attachment, *, bid_id: str) -> None:
+        """See `Volumes.attach`; a container's volumes are settled when it is made."""
+        raise Unsupported(
+            "local-docker can't give a volume to containers that are there",
+            hint="name it when they are made: --mount volume://NAME:/PATH",
+        )
 
     def delete(self, volume_id: str) -> None:
         """See `Volumes.delete`."""

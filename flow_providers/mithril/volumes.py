@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 
-from flow_core.domain.volume import Interface, Volume
+from flow_core.domain.volume import Attachment, Interface, Volume
 from flow_core.errors import Conflict, InUse, InvalidRequest, NameTaken, NotFound
 from flow_providers.mithril import wire
 from flow_providers.mithril.client import Client, segment
@@ -66,6 +66,38 @@ class MithrilVolumes:
         )
         there = [_volume(each) for each in told if each.deleted_at is None]
         return sorted(there, key=lambda volume: (volume.created_at, volume.id))
+
+    def attach(self, attachment: Attachment, *, bid_id: str) -> None:
+        """See `Volumes.attach`; Mithril takes the whole list of a bid's volumes (contract, gotchas 16 and 17)."""
+        path = f"/v2/spot/bids/{segment(bid_id)}"
+        bid = self._client.read("look up bid", wire.WholeBid, path)
+        had = bid.launch_specification.volumes
+        if bid.deactivated_at is not None or bid.status.lower() == "terminated":
+            raise Conflict(f"bid {bid.name} has ended and can't be given a volume")
+        if attachment.volume_id in had:
+            return
+        volume = next((each for each in self.volumes() if each.id == attachment.volume_id), None)
+        if volume is None:
+            raise NotFound(f"no volume of the project has the id {attachment.volume_id!r}")
+        self._check_fit(volume, bid)
+        if bid.status.lower() != "paused":
+            raise Conflict(f"bid {bid.name} must be paused to be given a volume")
+        told = {"volumes": [*had, attachment.volume_id]}
+        self._client.change("attach volume", wire.Bid, path, told)
+
+    def _check_fit(self, volume: Volume, bid: wire.Bid) -> None:
+        problem = None
+        if bid.region is not None and volume.region != bid.region:
+            problem = f"volume {volume.name!r} lies in {volume.region}, the nodes in {bid.region}"
+        elif volume.interface is Interface.BLOCK and bid.instance_quantity > 1:
+            problem = (
+                f"block volume {volume.name!r} can serve one node, not {bid.instance_quantity}"
+            )
+        if problem is not None:
+            raise InvalidRequest({"mounts": problem})
+        others = [user for user in volume.attached_to if user != bid.fid]
+        if volume.interface is Interface.BLOCK and others:
+            raise InUse(f"block volume {volume.name!r} is in use", hint=f"{others[0]} has it")
 
     def delete(self, volume_id: str) -> None:
         """See `Volumes.delete`."""

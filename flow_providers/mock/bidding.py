@@ -12,10 +12,11 @@ from attrs import evolve, frozen
 from flow_core.domain.allocation import NodeState
 from flow_core.domain.bid import BidState, Launch
 from flow_core.domain.money import Price
-from flow_core.domain.volume import Interface
+from flow_core.domain.volume import Attachment, Interface
 from flow_core.errors import (
     Conflict,
     FlowError,
+    InUse,
     InvalidRequest,
     NameTaken,
     NoCapacity,
@@ -24,7 +25,7 @@ from flow_core.errors import (
     QuotaExceeded,
 )
 from flow_providers.mock.rounds import clear_later, clear_now, held_of_type, stop_nodes
-from flow_providers.mock.rows import BidRow, LaunchRow, MarketRow
+from flow_providers.mock.rows import BidRow, LaunchRow, MarketRow, VolumeRow
 from flow_providers.mock.rules import OverQuota, Rules, SameName
 from flow_providers.mock.world import World
 
@@ -128,6 +129,29 @@ def amend(
     return world.bids.held(bid_id) or bid
 
 
+def attach(world: World, bid_id: str, attachment: Attachment) -> None:
+    """Have a paused bid's nodes have a volume from their next start on; see `ports.volumes.Volumes.attach`."""
+    bid = _live(world, bid_id)
+    volume = world.volumes.held(attachment.volume_id)
+    if volume is None:
+        raise NotFound(f"no volume has the id {attachment.volume_id!r}")
+    if volume.id in bid.volumes:
+        return
+    if bid.state is not BidState.PAUSED:
+        raise Conflict(f"bid {bid.name!r} must be paused to be given a volume")
+    problem = _volume_problem(
+        volume, region=_held_market(world, bid.market).region, quantity=bid.quantity
+    )
+    if problem:
+        raise InvalidRequest({"mounts": problem})
+    users = attached_to(world, volume.id)
+    if volume.interface is Interface.BLOCK and users:
+        raise InUse(f"volume {volume.name!r} is block storage, which {users[0]} has already")
+    launch = world.launches.get(bid.id) or LaunchRow(id=bid.id, script="")
+    world.launches.put(evolve(launch, attachments=(*launch.attachments, attachment)))
+    world.bids.put(evolve(bid, volumes=(*bid.volumes, volume.id)))
+
+
 def withdraw(world: World, rules: Rules, now: datetime, bid_id: str) -> None:
     """End a bid; ended and unknown ones are left as they are."""
     bid = world.bids.held(bid_id)
@@ -185,14 +209,8 @@ def _check_volumes(world: World, offer: Offer) -> None:
         volume = world.volumes.held(each.volume_id)
         if volume is None:
             problems.append(f"no volume has the id {each.volume_id!r} ({each.path})")
-        elif volume.region != offer.region:
-            problems.append(
-                f"volume {volume.name!r} lies in {volume.region}, the nodes in {offer.region}"
-            )
-        elif volume.interface is Interface.BLOCK and offer.quantity > 1:
-            problems.append(
-                f"volume {volume.name!r} is block storage, which one instance can have, not {offer.quantity}"
-            )
+        elif problem := _volume_problem(volume, region=offer.region, quantity=offer.quantity):
+            problems.append(problem)
         elif volume.interface is Interface.BLOCK and (users := attached_to(world, volume.id)):
             problems.append(
                 f"volume {volume.name!r} is block storage, which {users[0]} has already"
@@ -202,6 +220,16 @@ def _check_volumes(world: World, offer: Offer) -> None:
             {"mounts": "; ".join(problems)},
             hint="`flow volume list` shows what there is, and where",
         )
+
+
+def _volume_problem(volume: VolumeRow, *, region: str, quantity: int) -> str | None:
+    if volume.region != region:
+        return f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}"
+    if volume.interface is Interface.BLOCK and quantity > 1:
+        return (
+            f"volume {volume.name!r} is block storage, which one instance can have, not {quantity}"
+        )
+    return None
 
 
 def attached_to(world: World, volume_id: str) -> list[str]:

@@ -46,6 +46,7 @@ METHODS = (
     "read",
     "create",
     "volumes",
+    "attach",
     "delete",
     "usage",
     "history",

@@ -8,7 +8,7 @@ from datetime import datetime
 from attrs import evolve
 
 from flow_core.domain.names import problem_with_name
-from flow_core.domain.volume import Interface, Volume
+from flow_core.domain.volume import Attachment, Interface, Volume
 from flow_core.errors import InUse, InvalidRequest, NameTaken
 from flow_providers.mock import bidding
 from flow_providers.mock.effects import effect
@@ -67,6 +67,13 @@ class PretendVolumes:
         return self._engine.look(
             "volumes", lambda world, _: [_volume(world, row) for row in world.volumes.live()]
         )
+
+    def attach(self, attachment: Attachment, *, bid_id: str) -> None:
+        """See `Volumes.attach`."""
+        problem = self._engine.host.mount_problem((attachment,))
+        if problem:
+            raise InvalidRequest({"mounts": problem})
+        self._engine.change("attach", lambda world, _: bidding.attach(world, bid_id, attachment))
 
     def delete(self, volume_id: str) -> None:
         """See `Volumes.delete`."""

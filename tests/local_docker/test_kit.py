@@ -26,7 +26,7 @@ class DockerRig(Rig):
     a_while_s = 0.5
     resolution_s = 0.001
     may_lack = (
-        "account", "usage", "catalog", "amend-limit", "pause",
+        "account", "usage", "catalog", "amend-limit", "pause", "attach",
         # There is no market, no credentials and no network to fail.
         "outbid", "relent", "set_price", "fail_before", "fail_after", "refuse_login",
         "instance_quota", "volume_quota", "teammate_bids",

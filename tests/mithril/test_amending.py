@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import httpx
@@ -9,9 +10,8 @@ import pytest
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
-from flow_core.errors import (
-    Conflict,
-)
+from flow_core.domain.volume import Attachment
+from flow_core.errors import Conflict
 from tests.mithril.desk import BID, Reply, body
 
 BIDS = "GET /v2/spot/bids"
@@ -43,6 +43,46 @@ def test_an_ended_bid_can_t_be_amended(desk, mithril):
         desk.on(f"PATCH {ONE}", answer)
         with pytest.raises(Conflict, match="has ended"):
             mithril.market.amend(BID, paused=True)
+
+
+def test_attaching_sends_the_whole_list(desk, mithril):
+    """A volume is sent with those that the bid has, to a bid that is paused; one that it has is not sent at all."""
+    volume = body("volumes")[0]
+    free = {
+        **volume,
+        "fid": "vol_Ff6Gg7Hh8Ii9Jj0K",
+        "name": "more",
+        "bids": [],
+        "region": body("bid")["region"],
+    }
+    launch = {"volumes": ["vol_had"], "ssh_keys": [], "startup_script": None}
+    paused = {**body("bid"), "status": "Paused", "launch_specification": launch}
+    desk.on("GET /v2/volumes", [free])
+    desk.on(f"GET {ONE}", paused)
+    desk.on(f"PATCH {ONE}", paused)
+    for volume_id in ("vol_had", free["fid"]):
+        mithril.volumes.attach(Attachment(volume_id=volume_id, path="/mnt/more"), bid_id=BID)
+
+    assert [{"volumes": ["vol_had", free["fid"]]}] == [
+        json.loads(each.content) for each in desk.asked_for(f"PATCH {ONE}")
+    ]
+
+
+def test_a_bid_that_is_not_paused_is_sent_no_volume(desk, mithril):
+    """Mithril changes volumes of paused bids only, so nothing is sent to another."""
+    free = {
+        **body("volumes")[0],
+        "fid": "vol_Ff6Gg7Hh8Ii9Jj0K",
+        "bids": [],
+        "region": body("bid")["region"],
+        "interface": "File",
+    }
+    desk.on("GET /v2/volumes", [free])
+    desk.on(f"GET {ONE}", body("bid"))
+    with pytest.raises(Conflict, match="must be paused"):
+        mithril.volumes.attach(Attachment(volume_id=free["fid"], path="/mnt/x"), bid_id=BID)
+
+    assert [] == desk.asked_for(f"PATCH {ONE}")
 
 
 def test_withdrawing_is_done_when_nothing_is_there(desk, mithril):

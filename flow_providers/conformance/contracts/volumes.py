@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from flow_core.domain.allocation import Node
-from flow_core.domain.bid import Bid
+from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.volume import Attachment, Interface, Volume
-from flow_core.errors import InUse, InvalidRequest, NameTaken, QuotaExceeded, Transient
+from flow_core.errors import (
+    Conflict,
+    InUse,
+    InvalidRequest,
+    NameTaken,
+    NotFound,
+    QuotaExceeded,
+    Transient,
+    Unsupported,
+)
 from flow_providers.conformance.bed import Bed, refuses
 from flow_providers.conformance.contracts.base import Contract
 from flow_providers.conformance.stating import states
@@ -130,6 +139,118 @@ class VolumesContract(Contract):
         assert listed == [volume.id for volume in bed.volumes.volumes() if volume.id in ours]
 
     @states(
+        "volumes.attach",
+        "Have the nodes of a paused bid have a volume from their next start on, beside those that they have.",
+    )
+    def test_a_volume_is_given_to_a_paused_bid(self, bed: Bed) -> None:
+        """A node that started with one volume has both once its bid was paused, given another, and resumed."""
+        first = bed.create_volume()
+        bid, _ = _attached(bed, first)
+        second = bed.create_volume(region=bid.region)
+        _paused(bed, bid)
+        _given(bed, second, bid)
+        bed.amended(bid, paused=False)
+        node = bed.nodes_up(bid).nodes[0]
+
+        assert (bid.id,) == _volume(bed, first.id).attached_to
+        assert (bid.id,) == _volume(bed, second.id).attached_to
+        if bed.rig.runs_commands:
+            path = _own_path(second)
+            assert 0 == bed.answer(node, f"echo here > {path}/file && cat {path}/file").code
+
+    @states("volumes.attach", "Attaching it again does nothing.")
+    def test_a_volume_given_twice_is_there_once(self, bed: Bed) -> None:
+        """Giving a bid the same volume again changes nothing."""
+        volume = bed.create_volume()
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        _paused(bed, bid)
+        _given(bed, volume, bid)
+        _given(bed, volume, bid)
+
+        assert (bid.id,) == _volume(bed, volume.id).attached_to
+
+    @states(
+        "volumes.attach",
+        "NotFound: there is no such bid or volume; nothing was changed, here and below.",
+    )
+    def test_only_what_there_is_is_attached(self, bed: Bed) -> None:
+        """A bid that is nobody's, and a volume that is nobody's, raise NotFound."""
+        volume = bed.create_volume()
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        _paused(bed, bid)
+        _given(bed, volume, bid)
+        nobodys = Attachment(volume_id=bed.rig.no_such_id, path="/mnt/no", name="no")
+
+        refuses(NotFound, lambda: bed.volumes.attach(nobodys, bid_id=bid.id))
+        refuses(NotFound, lambda: _attach(bed, volume, bed.rig.no_such_id))
+
+    @states("volumes.attach", "Conflict: the bid isn't paused, or has ended.")
+    def test_a_bid_that_competes_takes_no_volume(self, bed: Bed) -> None:
+        """A bid that isn't paused, and one that has ended, raise Conflict, and the volume stays free."""
+        volume = bed.create_volume()
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        try:
+            refuses(Conflict, lambda: _attach(bed, volume, bid.id))
+        except Unsupported:
+            bed.lack("attach")
+        bed.market.withdraw(bid.id)
+        bed.until("the bid ended", lambda: not bed.market.bid(bid.id).is_live)
+        refuses(Conflict, lambda: _attach(bed, volume, bid.id))
+
+        assert () == _volume(bed, volume.id).attached_to
+
+    @states(
+        "volumes.attach",
+        "InvalidRequest: the volume lies in another region, or is block storage and the bid has several nodes.",
+    )
+    def test_a_volume_that_can_not_be_reached_is_not_attached(self, bed: Bed) -> None:
+        """A volume of another region raises InvalidRequest, and the bid stays as it was."""
+        quote = bed.quote()
+        others = {each.region for each in bed.market.quotes()} - {quote.region}
+        bid = bed.place(bed.request(quote=quote))
+        if others:
+            volume = bed.create_volume(region=min(others))
+            _paused(bed, bid)
+            try:
+                refuses(InvalidRequest, lambda: _attach(bed, volume, bid.id))
+            except Unsupported:
+                bed.lack("attach")
+            assert () == _volume(bed, volume.id).attached_to
+
+    @states("volumes.attach", "InUse: it is block storage, and another live bid has it.")
+    def test_block_storage_is_attached_once(self, bed: Bed) -> None:
+        """A block volume that a bid has raises InUse for the next, until the first has ended."""
+        quote = bed.quote()
+        first, second = (bed.place(bed.request(quote=quote)) for _ in range(2))
+        volume = bed.create_volume(region=quote.region, interface=Interface.BLOCK)
+        for bid in (first, second):
+            _paused(bed, bid)
+        _given(bed, volume, first)
+
+        refuses(InUse, lambda: _attach(bed, volume, second.id))
+        bed.market.withdraw(first.id)
+        bed.until("the volume free", lambda: not _volume(bed, volume.id).attached_to)
+        _attach(bed, volume, second.id)
+
+    @states("volumes.attach", "Unsupported: this provider can't change what a bid has.")
+    def test_a_volume_is_attached_or_refused(self, bed: Bed) -> None:
+        """A provider that can't attach raises Unsupported whatever it is asked; others do it, and it is seen."""
+        volume = bed.create_volume()
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        try:
+            bed.market.amend(bid.id, paused=True)
+            bed.until("the bid paused", lambda: bed.state(bid) is BidState.PAUSED)
+        except Unsupported:
+            pass
+        try:
+            _attach(bed, volume, bid.id)
+            expected: tuple[str, ...] = (bid.id,)
+        except Unsupported:
+            expected = ()
+
+        assert expected == _volume(bed, volume.id).attached_to
+
+    @states(
         "volumes.delete",
         "Delete a volume and what it holds; deleting one that is gone does nothing.",
     )
@@ -189,6 +310,30 @@ def _attached(bed: Bed, volume: Volume) -> tuple[Bid, Node]:
     attachment = Attachment(volume_id=volume.id, path=_PATH, name=volume.name)
     bid, allocation = bed.granted(bed.request(quote=quote, attachments=(attachment,)))
     return bid, allocation.nodes[0]
+
+
+def _paused(bed: Bed, bid: Bid) -> None:
+    """Pause a bid and wait until it is seen to be, or skip where this provider can't."""
+    bed.amended(bid, paused=True)
+    bed.until("the bid paused", lambda: bed.state(bid) is BidState.PAUSED)
+    bed.nodes_down(bid)
+
+
+def _attach(bed: Bed, volume: Volume, bid_id: str) -> None:
+    attachment = Attachment(volume_id=volume.id, path=_own_path(volume), name=volume.name)
+    bed.volumes.attach(attachment, bid_id=bid_id)
+
+
+def _given(bed: Bed, volume: Volume, bid: Bid) -> None:
+    """Attach a volume, or skip where this provider can't."""
+    try:
+        _attach(bed, volume, bid.id)
+    except Unsupported:
+        bed.lack("attach")
+
+
+def _own_path(volume: Volume) -> str:
+    return f"/mnt/{volume.name}"
 
 
 def _end(bed: Bed, bid: Bid) -> None:
