@@ -7,7 +7,7 @@ from contextlib import suppress
 import click
 
 from flow_cli.command import FlowSubgroup, yes_option
-from flow_cli.completing import remember_volumes, volume_names
+from flow_cli.completing import remember_volumes, task_names, volume_names
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.show.volumes import volume_json, volume_table
 from flow_core.domain.volume import Interface
@@ -24,7 +24,7 @@ SPELLED = {
 
 @click.group(cls=FlowSubgroup)
 def volume() -> None:
-    """Storage that outlives tasks: create, list, delete.
+    """Storage that outlives tasks: create, list, attach, delete.
 
     A task mounts one with `--mount volume://NAME:/PATH`.
     """
@@ -81,6 +81,34 @@ def list_(invocation: Invocation) -> None:
         )
         return
     invocation.out.show(volume_table(volumes, users, session.provider.clock.now()))
+
+
+@volume.command()
+@click.argument("name", metavar="VOLUME", shell_complete=volume_names)
+@click.argument("task", shell_complete=task_names)
+@yes_option("Restart the task")
+@pass_invocation
+def attach(invocation: Invocation, name: str, task: str, yes: bool) -> None:
+    """Give VOLUME to TASK, which is placed already; its nodes find it at /mnt/VOLUME.
+
+    The task is paused for it, unless it is paused: its nodes go, keep their boot disks, and come back, and its command
+    starts anew. `--mount` at `flow submit` takes no restart, and any path.
+    """
+    session = invocation.session()
+    record, volume = session.tasks.record(task), session.storage.volume(name)
+    runs = record.bid_id not in volume.attached_to and record.is_live
+    if runs and not yes:
+        unasked = f"{record.name} can't be restarted unasked, and there is no terminal to ask on"
+        question = f"Pause {record.name} to attach {volume.name}? Its command starts anew."
+        if not invocation.talk.ask(question, unasked=unasked):
+            raise FlowError("not confirmed; nothing was changed")
+    path = session.amending.attach(record.token, volume.id)
+    if invocation.json:
+        shown = [volume_json(session.storage.volume(volume.id), _users(session))]
+        invocation.out.document("volume-list", {"volumes": shown})
+        return
+    where = f"at {path}" if volume.interface is Interface.FILE else "as a block device"
+    invocation.talk.say(f"✓ {volume.name} is attached to {record.name}, {where}", "green")
 
 
 @volume.command()

@@ -1,14 +1,24 @@
-"""Changing a live bid: its limit, and whether it competes."""
+"""Changing a live bid: its limit, whether it competes, and what volumes its nodes have."""
 
 from __future__ import annotations
 
+from itertools import islice
+
+from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
 from flow_core.domain.record import Step, TaskRecord
 from flow_core.domain.status import TaskView
-from flow_core.errors import Conflict, FlowError, PriceTooLow, Transient
+from flow_core.domain.volume import Attachment, Interface
+from flow_core.errors import Conflict, FlowError, InUse, InvalidRequest, PriceTooLow, Transient
+from flow_core.ports.volumes import Volumes
 from flow_core.services.looking import look
 from flow_core.services.placing import note
+from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
+from flow_core.services.storage import Storage
+
+#: How often a provider is asked that hasn't taken in yet that the bid is paused.
+_TRIES = 5
 
 
 class Amending:
@@ -61,6 +71,57 @@ class Amending:
             Unsupported: the provider can't pause.
         """
         return self._set_paused(name, paused=False)
+
+    def attach(self, name: str, volume_name: str) -> str:
+        """Give a volume to a task that is placed, and return the path at which its nodes will have it.
+
+        A bid takes volumes while it is paused. One that isn't paused is, for as long as that takes: its nodes go and
+        come back, boot disks kept, and its command starts anew. It is resumed whatever comes of the volume. A volume
+        that the bid has already changes nothing.
+
+        Raises:
+            NotFound: there is no such task or volume.
+            Conflict: there is no live bid, or it runs on a reservation.
+            InvalidRequest: the volume lies in another region, or is block storage and the task has several nodes.
+            InUse: it is block storage, and something else has it.
+            Unsupported: the provider can't pause, or can't change what a bid has.
+        """
+        record = self._live(name)
+        provider, bid_id = self._ports.provider, _bid_id(record)
+        if record.spec.reservation is not None:
+            raise Conflict(f"{record.name!r} runs on a reservation, whose volumes stay as they are")
+        role = provider.need_volumes()
+        volume = Storage(self._ports).volume(volume_name)
+        path = f"/mnt/{volume.name}"
+        if bid_id in volume.attached_to:
+            return path
+        if volume.region != record.region:
+            problem = f"volume {volume.name!r} lies in {volume.region}, {record.name!r} in {record.region}"
+            raise InvalidRequest({"volume": problem})
+        if volume.interface is Interface.BLOCK and record.spec.num_instances > 1:
+            problem = f"{volume.name!r} is block storage, which belongs to one node, not {record.spec.num_instances}"
+            raise InvalidRequest({"volume": problem})
+        if volume.interface is Interface.BLOCK and volume.attached_to:
+            raise InUse(f"{volume.name!r} is block storage, and something else has it")
+        was_paused = provider.market.bid(bid_id).state is BidState.PAUSED
+        if not was_paused:
+            self._set_paused(name, paused=True)
+        try:
+            self._attach(role, Attachment(volume_id=volume.id, path=path, name=volume.name), bid_id)
+            note(self._ports, record.token, f"volume {volume.name} was attached at {path}")
+        finally:
+            if not was_paused:
+                self._set_paused(name, paused=False)
+        return path
+
+    def _attach(self, role: Volumes, attachment: Attachment, bid_id: str) -> None:
+        """Attach, asking again while a pause that was just asked for has yet to be taken in."""
+        for wait in islice(intervals(self._ports.provider.limits.poll_s), _TRIES):
+            try:
+                return role.attach(attachment, bid_id=bid_id)
+            except (Conflict, Transient):
+                self._ports.clock.sleep(wait)
+        return role.attach(attachment, bid_id=bid_id)
 
     def _set_paused(self, name: str, *, paused: bool) -> TaskView:
         record = self._live(name)
