@@ -6,6 +6,7 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 2. A command that has ended ends the task: all nodes with 0 is success; the first node to fail fails it.
 3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows.
 4. A bid that outlived its task is withdrawn, a kept one at the same limits; once it is gone the record is released.
+   What still runs on kept nodes, as the fellows of a rank that failed do, is ended.
 5. A node that waits for a membership gets one when all its fellows are up.
 
 A run that the node's own stop cut short (INTERRUPTED) is no end: the market took the node, and the node script will
@@ -47,6 +48,11 @@ class Withdraw:
     """End the bid, so that the cost ends."""
 
     reason: str
+
+
+@frozen
+class Stop:
+    """End for good what still runs on kept nodes of a task that has ended."""
 
 
 @frozen
@@ -104,7 +110,9 @@ class Rebid:
     """Bid anew where the task moves to: its old bid is gone."""
 
 
-Action = Recover | Rebid | Settle | Withdraw | Release | Deliver | Observe | Doubt | Trust | Retry
+Action = (
+    Recover | Rebid | Settle | Withdraw | Stop | Release | Deliver | Observe | Doubt | Trust | Retry
+)
 
 #: Exit codes for what could not be run: the set-up's, and the shell's for no permission and no such command.
 MISTAKES = (125, 126, 127)
@@ -330,7 +338,10 @@ def _closing(seen: Seen) -> list[Action]:
     if not record.spec.keep or record.cancel_asked:
         return [Withdraw("the task has ended")]
     overdue = _overdue(seen)
-    return [Withdraw(overdue[1])] if overdue is not None else []
+    if overdue is not None:
+        return [Withdraw(overdue[1])]
+    going = {RunPhase.WAITING, RunPhase.RUNNING}
+    return [Stop()] if any(each.phase in going for each in seen.reports) else []
 
 
 def _delivery(seen: Seen) -> Deliver | None:

@@ -7,6 +7,7 @@ holds up another's: it is written into that task's history and met again at the 
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import datetime, timedelta
 
 from attrs import evolve
@@ -26,12 +27,14 @@ from flow_core.domain.lifecycle import (
     Retry,
     Seen,
     Settle,
+    Stop,
     Trust,
     Withdraw,
     deadline_of,
     decide,
 )
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
+from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
 from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import (
@@ -42,6 +45,7 @@ from flow_core.errors import (
     PriceTooLow,
     Transient,
 )
+from flow_core.ports.shell import Call, NodeExit
 from flow_core.services.costs import Cost, Costs
 from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
@@ -69,6 +73,8 @@ _FAULTS = {BidState.PREEMPTING: Fault.MARKET, BidState.RELOCATING: Fault.PROVIDE
 _ENDED = 20
 #: How soon to look again, in the provider's time, at a task whose bid is not to be seen yet.
 UNSETTLED = timedelta(seconds=10)
+#: Real seconds for ending what runs on kept nodes; the helper gives it ten before it kills.
+STOP_S = 60.0
 
 
 class Watcher:
@@ -249,6 +255,8 @@ class Watcher:
             moves = bool(record.next_region) and not record.cancel_asked
             if not moves and not self._ports.provider.market.bid(record.bid_id).is_live:
                 self._release(record)
+        elif isinstance(action, Stop) and view.allocation is not None:
+            self._stop(record, view.allocation)
         elif isinstance(action, Release):
             self._release(record)
         elif isinstance(action, Deliver):
@@ -270,6 +278,18 @@ class Watcher:
         elif isinstance(action, Retry):
             journal.update(record.token, retried=action.retried)
             note(self._ports, record.token, action.what, action.why, action.fault)
+
+    def _stop(self, record: TaskRecord, allocation: Allocation) -> None:
+        """End the commands on kept nodes; a node that can't be told is told at the next tick."""
+        calls = [
+            Call(node=node, line=f"{NODE_HELPER} stop")
+            for node in allocation.nodes
+            if node.is_reachable
+        ]
+        with closing(self._ports.provider.shell.run_many(calls, timeout_s=STOP_S)) as events:
+            stopped = sum(isinstance(event, NodeExit) and event.code == 0 for event in events)
+        if stopped:
+            note(self._ports, record.token, f"what still ran on its {stopped} nodes was ended")
 
     def _release(self, record: TaskRecord) -> None:
         self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)

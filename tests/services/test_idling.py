@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from flow_core.ports.shell import Call
 from flow_core.services.idling import ASK, SILENCE
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
+from flow_providers.mock.told import PretendRun
 
 
 class Doings:
@@ -111,6 +113,26 @@ def test_time_that_nobody_saw_counts_for_nothing(
     clock.advance(hours=3)
 
     assert TaskState.RUNNING is task.state
+
+
+def test_a_failed_ranks_fellows_end_on_kept_nodes(
+    pretend_cloud: PretendCloud, session: Session, clock: ManualClock
+):
+    """The nodes stay, the command of the others doesn't; the reason names the first failure."""
+
+    def train(run: PretendRun) -> Iterator[object]:
+        yield timedelta(minutes=1 if run.rank == 2 else 600)
+        return 3 if run.rank == 2 else 0
+
+    pretend_cloud.on("train", train)
+    task = flow.run("train", num_instances=3, keep=True, session=session)
+    task.wait()
+    clock.advance(minutes=2)
+    view = session.tasks.view(task.name)
+
+    assert "the command ended with 3 on node 2" == view.record.reason
+    assert [143, 143, 3] == [report.exit_code for report in view.reports]
+    assert not view.record.released
 
 
 def test_kept_nodes_end_too(

@@ -3,11 +3,17 @@
 `$FLOW_HOSTFILE` has a line a node, `HOST slots=N`, as mpirun (Open MPI) and deepspeed read it; N is the GPUs of a node,
 at least 1. `$ACCELERATE_CONFIG_FILE` describes the same group to `accelerate launch --config_file`. Sources: Open MPI's
 manual of mpirun, DeepSpeed's page on resource configuration, accelerate's `default_config.yaml`.
+
+NCCL is told which interface has the address that the fellows know, and which InfiniBand adapters have an active port;
+what the user set stays. Source: NCCL's manual, "Environment Variables": a leading = asks for these very names.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import socket
+import struct
 from typing import Any
 
 from flow_core.node.node_store import is_there, load, path, write
@@ -37,5 +43,66 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
         os.chmod(path(name), 0o644)
     if is_there("ssh/id"):
         env["FLOW_SSH_KEY"], env["FLOW_SSH_CONFIG"] = path("ssh/id"), path("ssh/config")
+    own = [str(node["host"]) for node in nodes if str(node["rank"]) == env["NODE_RANK"]]
+    for name, text in fabric(own[0] if own else "").items():
+        env.setdefault(name, text)
     env["FLOW_HOSTFILE"] = path("hostfile")
     env["ACCELERATE_CONFIG_FILE"] = path("accelerate.yaml")
+
+
+#: Asks the kernel for an interface's IPv4 address. Source: netdevice(7), linux/sockios.h.
+_SIOCGIFADDR = 0x8915
+_ADAPTERS = "/sys/class/infiniband"
+
+
+def fabric(host: str, adapters: str = _ADAPTERS) -> dict[str, str]:
+    """Return what NCCL should know of this node's network: nothing of hardware that isn't there."""
+    found = {}
+    interface = interface_of(host)
+    if interface and interface != "lo":
+        found["NCCL_SOCKET_IFNAME"] = "=" + interface
+    names = [each for each in folder(adapters) if is_active(os.path.join(adapters, each))]
+    if names:
+        found["NCCL_IB_HCA"] = "=" + ",".join(names)
+    return found
+
+
+def interface_of(host: str) -> str:
+    """Return the name of the interface with this IPv4 address; empty where none has it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        for _, name in socket.if_nameindex():
+            asked = struct.pack("256s", name.encode()[:15])
+            try:
+                told = fcntl.ioctl(asking.fileno(), _SIOCGIFADDR, asked)
+            except OSError:
+                continue
+            if socket.inet_ntoa(told[20:24]) == host:
+                return name
+    return ""
+
+
+def is_active(adapter: str) -> bool:
+    """Whether a port of an adapter is up and speaks InfiniBand."""
+    ports = os.path.join(adapter, "ports")
+    return any(
+        "ACTIVE" in text(os.path.join(ports, each, "state"))
+        and text(os.path.join(ports, each, "link_layer")) == "InfiniBand"
+        for each in folder(ports)
+    )
+
+
+def folder(place: str) -> list[str]:
+    """Return the names in a folder, sorted; none where there is none."""
+    try:
+        return sorted(os.listdir(place))
+    except OSError:
+        return []
+
+
+def text(place: str) -> str:
+    """Return what a file says; empty where there is none."""
+    try:
+        with open(place) as file:
+            return file.read().strip()
+    except OSError:
+        return ""
