@@ -1,0 +1,72 @@
+"""Following a log over connections that break: no byte is lost, none comes twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+import flow
+from flow_adapters.wiring import connect_in_memory
+from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
+from flow_core.services.node_logs import NodeLogs
+from flow_providers.mock import PretendCloud
+
+#: A call over the shell: whole, never begun, or cut within its answer after so many bytes.
+fates = st.lists(st.one_of(st.none(), st.integers(0, 400)), max_size=40)
+
+
+class BreakingShell:
+    """A shell whose calls for a log meet their fates, one after the other; then all goes well."""
+
+    def __init__(self, shell: object, met: list[int | None]) -> None:
+        self._shell = shell
+        self._met = list(met)
+        self.cut = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._shell, name)
+
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
+        """Run the calls; the connection breaks where it is to."""
+        fate = self._met.pop(0) if self._met and " log " in calls[0].line else None
+        if fate is None:
+            yield from self._shell.run_many(calls, timeout_s=timeout_s)  # type: ignore[attr-defined]
+            return
+        self.cut += 1
+        for call in calls:
+            for event in self._shell.run_many([call]):  # type: ignore[attr-defined]
+                if isinstance(event, NodeOutput):
+                    if fate:
+                        yield NodeOutput(event.node, event.stream, event.data[:fate])
+                    break
+            yield NodeLost(call.node, "the connection broke")
+
+
+@given(prints=st.lists(st.text(max_size=30), min_size=1, max_size=20), met=fates)
+def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None]):
+    """Whenever and wherever the connection is cut, what was followed is the log."""
+    cloud = PretendCloud()
+
+    def talk(run: object) -> object:
+        for line in prints:
+            yield line
+            yield timedelta(minutes=3)
+
+    cloud.on("talk", talk)  # type: ignore[arg-type]
+    shell = BreakingShell(cloud.shell, met)
+    cloud.provider = evolve(cloud.provider, logs=None, shell=shell)
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", session=session)
+    followed = b"".join(chunk.data for chunk in session.tasks.logs(task.name, follow=True))
+    record = session.tasks.record(task.name)
+    assert record.bid_id is not None
+    logs = NodeLogs(cloud.provider, session.ports.log_keep, now=session.ports.clock.now)
+    size = session.ports.log_keep.size(record.bid_id, 0)
+    whole = logs.read(record.bid_id, 0, limit=size + 1).data
+
+    assert whole == followed
+    assert b"".join(f"{line}\n".encode() for line in prints) in followed
