@@ -83,7 +83,7 @@ class NodeLogs:
     def keep_rest(self, bid_id: str, ranks: Collection[int]) -> None:
         """Keep what is still to be read of the logs of `ranks`, as their end: their nodes go next.
 
-        All nodes are asked at once, so that many that don't answer take no longer than one.
+        All nodes are asked at once, so that many that don't answer take no longer than one; each is asked twice.
 
         Raises:
             NoRoom: this machine's disk is full.
@@ -94,6 +94,7 @@ class NodeLogs:
             found = self._provider.fleet.allocations([bid_id])[bid_id].nodes if open_ones else ()
             nodes = {each.rank: each for each in found if each.is_reachable}
         asked = {rank: nodes[rank] for rank in open_ones if rank in nodes}
+        silent: set[int] = set()
         while asked:
             starts = {rank: self._keep.size(bid_id, rank) for rank in asked}
             lines = {
@@ -107,6 +108,9 @@ class NodeLogs:
                 if node in answers:
                     chunk = parse_log_answer(answers[node], rank=rank, offset=starts[rank])
                     self._keep.keep(bid_id, chunk)
+                elif rank not in silent:
+                    silent.add(rank)  # a connection may break; this is the last chance to read
+                    continue
                 if chunk is None or chunk.is_last or chunk.next_offset == starts[rank]:
                     del asked[rank]
         for rank in open_ones:

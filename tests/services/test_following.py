@@ -18,6 +18,8 @@ from flow_providers.mock import PretendCloud
 #: A call over the shell: whole, never begun, or cut within its answer after so many bytes.
 fates = st.lists(st.one_of(st.none(), st.integers(0, 400)), max_size=40)
 
+lines = st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=30)
+
 
 class BreakingShell:
     """A shell whose calls for a log meet their fates, one after the other; then all goes well."""
@@ -46,7 +48,7 @@ class BreakingShell:
             yield NodeLost(call.node, "the connection broke")
 
 
-@given(prints=st.lists(st.text(max_size=30), min_size=1, max_size=20), met=fates)
+@given(prints=st.lists(lines, min_size=1, max_size=20), met=fates)
 def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None]):
     """Whenever and wherever the connection is cut, what was followed is the log."""
     cloud = PretendCloud()
@@ -70,3 +72,17 @@ def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None
 
     assert whole == followed
     assert b"".join(f"{line}\n".encode() for line in prints) in followed
+
+
+def test_one_broken_connection_costs_no_logs_end():
+    """What is read before the nodes are given back is asked for again where the answer was cut."""
+    cloud = PretendCloud()
+    cloud.on("talk", prints=["first", "last"])
+    shell = BreakingShell(cloud.shell, [3])
+    cloud.provider = evolve(cloud.provider, logs=None, shell=shell)
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", session=session)
+    task.wait()
+
+    assert 1 == shell.cut
+    assert ["first", "last"] == list(task.logs())[-2:]
