@@ -58,7 +58,7 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         ),
         "volume": (
             "flow_cli.commands.volume:volume",
-            "Storage that outlives tasks: create, list, delete.",
+            "Storage that outlives tasks: create, list, attach, delete.",
         ),
         "price": (
             "flow_cli.commands.price:price",
@@ -89,6 +89,14 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
         "ssh-key": (
             "flow_cli.commands.ssh_key:ssh_key",
             "The SSH keys that open nodes: list, add, delete.",
+        ),
+        "image": (
+            "flow_cli.commands.image:image",
+            "List the systems that nodes can boot.",
+        ),
+        "script": (
+            "flow_cli.commands.script:script",
+            "Lifecycle scripts that the provider keeps: list, show, add, delete.",
         ),
         "config": (
             "flow_cli.commands.config:config",

@@ -29,6 +29,8 @@ DOCUMENTS: dict[str, str] = {
     "quota-list": "What the project may hold, and how much it does.",
     "ssh-key": "One SSH key, just added; never its private half.",
     "ssh-key-list": "SSH keys that the provider knows, or those that were deleted.",
+    "image-list": "Systems that nodes can boot, the default first.",
+    "script-list": "Scripts that the provider keeps, or those just shown, added or deleted.",
     "settings": "Settings with where each value comes from, or the one that was set.",
     "provider-list": "Providers, what roles each plays, and what is wrong with those that can't be loaded.",
     "completion": "A shell's completion script.",

@@ -10,7 +10,7 @@ from flow_cli.show.layout import Cell, Column, Table
 #: Every role, the required ones first.
 ROLES = (
     "market", "fleet", "shell", "volumes", "logs", "account", "usage", "catalog", "projects", "keys", "images",
-    "reservations", "ssh",
+    "scripts", "reservations", "ssh",
 )  # fmt: skip
 
 

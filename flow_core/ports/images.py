@@ -5,20 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from attrs import frozen
-
-
-@frozen(kw_only=True)
-class BootImage:
-    """A version of the system that nodes boot. `regions` is empty where it is offered everywhere."""
-
-    id: str
-    name: str
-    system: str = ""
-    is_default: bool = False
-    regions: tuple[str, ...] = ()
-    driver: str | None = None
-    cuda: str | None = None
+from flow_core.domain.kept import BootImage
 
 
 class Images(Protocol):

@@ -23,6 +23,7 @@ from flow_core.ports.logs import Logs
 from flow_core.ports.market import Market
 from flow_core.ports.projects import Projects
 from flow_core.ports.reservations import Reservations
+from flow_core.ports.scripts import Scripts
 from flow_core.ports.secrets import Secrets
 from flow_core.ports.setup import Setup
 from flow_core.ports.shell import RemoteShell
@@ -85,6 +86,7 @@ class Provider:
     projects: Projects | None = None
     keys: Keys | None = None
     images: Images | None = None
+    scripts: Scripts | None = None
     reservations: Reservations | None = None
     setup: Setup | None = None
     ssh: Ssh | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from flow_core.domain.kept import BootImage
 from flow_core.domain.people import Person
 from flow_core.domain.quota import Project, Quota
-from flow_core.ports.images import BootImage
 from flow_providers.mithril import wire
 from flow_providers.mithril.client import Client
 

@@ -64,6 +64,11 @@ class Client:
         with translated(what):
             return wire.read(kind, self._http.get(path, _told(query)).data)
 
+    def bare(self, what: str, path: str) -> object:
+        """Return an answer as it is, for those whose form is declared nowhere."""
+        with translated(what):
+            return self._http.get(path).data
+
     def listed(
         self, what: str, kind: type[Kind], path: str, query: Query | None = None
     ) -> list[Kind]:

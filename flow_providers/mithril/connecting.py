@@ -24,6 +24,7 @@ from flow_providers.mithril.keys import MithrilKeys
 from flow_providers.mithril.market import SCRIPT_CHARS, MithrilMarket
 from flow_providers.mithril.offers import Offers
 from flow_providers.mithril.reservations import MithrilReservations
+from flow_providers.mithril.scripts import MithrilScripts
 from flow_providers.mithril.server_time import ServerClock
 from flow_providers.mithril.setup import API_KEY, MithrilSetup
 from flow_providers.mithril.usage import MithrilUsage
@@ -138,6 +139,7 @@ def open_provider(
         keys=keys,
         account_keys=MithrilAccountKeys(client, url=url, clock=server),
         images=MithrilImages(client),
+        scripts=MithrilScripts(client),
         reservations=MithrilReservations(client, offers=offers, keys=keys.for_bid),
         setup=MithrilSetup(
             origin=origin_of(url), account=account, projects=projects, keys=keys, project=project

@@ -244,6 +244,18 @@ class Quota:
 
 
 @frozen(kw_only=True)
+class Script:
+    """One of GET /v2/lifecycle-scripts, without its text."""
+
+    fid: str
+    name: str = ""
+    description: str = ""
+    scope: str = ""
+    created_at: datetime | None = None
+    last_modified_at: datetime | None = None
+
+
+@frozen(kw_only=True)
 class Image:
     """One of GET /v2/image-versions, whose id has a name of its own."""
 
