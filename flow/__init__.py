@@ -15,6 +15,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flow_adapters.python._app import App
+    from flow_adapters.python._function import Function
+    from flow_adapters.python._function_call import FunctionCall, gather
     from flow_adapters.python._preempt import on_preempt, preempt_notice
     from flow_adapters.python._run import run, task, tasks
     from flow_adapters.python._sessions import connect, use
@@ -50,6 +53,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "flow_adapters.python._app": ("App",),
+    "flow_adapters.python._function": ("Function",),
+    "flow_adapters.python._function_call": ("FunctionCall", "gather"),
     "flow_adapters.python._preempt": ("on_preempt", "preempt_notice"),
     "flow_adapters.python._run": ("run", "task", "tasks"),
     "flow_adapters.python._sessions": ("connect", "use"),
@@ -84,11 +90,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "App",
     "BillingRefused",
     "Cancelled",
     "Conflict",
     "Dependency",
     "FlowError",
+    "Function",
+    "FunctionCall",
     "InUse",
     "InstanceShape",
     "InvalidRequest",
@@ -120,6 +129,7 @@ __all__ = [
     "WaitTimedOut",
     "__version__",
     "connect",
+    "gather",
     "on_preempt",
     "preempt_notice",
     "run",

@@ -1,0 +1,93 @@
+"""A user's module: nothing of it is installed on any node."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+import flow
+
+app = flow.App("tests", environment="none", keep_warm=30)
+made = flow.App("made", keep_warm=30)
+
+
+class OutOfLuck(Exception):
+    """An exception of the project's own."""
+
+    def __init__(self, number: int, *, why: str = "luck") -> None:
+        super().__init__(number)
+        self.number = number
+        self.why = why
+
+
+@frozen
+class Point:
+    """A value of the project's own."""
+
+    x: int
+
+
+@app.function(gpu="a100")
+def double(x: int, *, says: str = "") -> int:
+    """Return twice `x`."""
+    if says:
+        print(says)
+    return 2 * x
+
+
+@app.function(gpu="a100")
+def act(how: str, where: str = "") -> Any:
+    """Do what `how` says."""
+    if how == "raise":
+        raise OutOfLuck(7)
+    if how == "lock":
+        return {"a": [1, threading.Lock()]}
+    if how == "die":
+        os._exit(9)
+    if how == "sleep":
+        Path(where).touch()
+        threading.Event().wait(60)
+    return Point(3) if how == "point" else os.getpid()
+
+
+@app.function(gpu="a100", retries=1)
+def second_time(marker: str) -> int:
+    """Fail at first, then return the process id."""
+    if not Path(marker).exists():
+        Path(marker).touch()
+        raise ValueError("first")
+    return os.getpid()
+
+
+@app.function(gpu="a100", timeout=0.5)
+def slow() -> None:
+    """Take longer than allowed."""
+    threading.Event().wait(60)
+
+
+@app.function(gpu="a100", result_format="json")
+def plain(value: Any) -> Any:
+    """Return something for JSON; an odd one for 'set'."""
+    if value == "raise":
+        raise KeyError("gone")
+    return {"a": {1}} if value == "set" else value
+
+
+@app.function(gpu="a100")
+def counted(x: int, folder: str) -> int:
+    """Leave a trace in `folder` for each time that `x` is computed."""
+    with Path(folder, str(x)).open("a") as file:
+        file.write("x")
+    return x * x
+
+
+@made.function(gpu="a100")
+def prefix() -> str:
+    """Return which environment runs this."""
+    import sys
+
+    return sys.prefix
