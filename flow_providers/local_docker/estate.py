@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -224,7 +224,7 @@ class Estate:
     def end(self, bid_id: str, *, why: str | None = None, waits: bool = True) -> None:
         """End a bid, and remove all that it has, its record last; `why` is said of it from then on.
 
-        Unless it `waits`, it returns when the bid has ended and its logs are kept, while its containers go.
+        Unless it `waits`, it returns when nothing of it runs any more and its logs are kept, while its disks go.
         """
         world = self._look()
         record = world.records.get(bid_id)
@@ -236,6 +236,7 @@ class Estate:
         mark = {BID: bid_id, CLAIM: record.claim, ENDED: ended_at, MADE: "local-docker"}
         body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
         self._engine.ask("POST", "/volumes/create", body=body)
+        self._kill(world.boxes.get(bid_id, {}).values())
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
         removal = threading.Thread(target=self._take_away, args=(record,))
         removal.start()
@@ -378,6 +379,13 @@ class Estate:
             self._engine.ask("DELETE", path, query=query, fine=(404,))
         except Conflict:  # someone else removes it at this moment
             self._engine.ask("POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,))
+
+    def _kill(self, boxes: Iterable[Box]) -> None:
+        def kill(box: Box) -> None:
+            self._engine.ask("POST", f"/containers/{box['Id']}/kill", fine=(404, 409))
+
+        with ThreadPoolExecutor(_LANES) as pool:
+            list(pool.map(kill, boxes))
 
     def _remove(self, record: Record) -> None:
         names = [container_name(record, rank) for rank in range(record.quantity)]
