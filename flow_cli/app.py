@@ -23,6 +23,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.submit:submit",
             "Run a command on the cheapest GPUs that fit, and stream its log.",
         ),
+        "sweep": (
+            "flow_cli.commands.sweep:sweep",
+            "Run a command for every combination of parameters; show a sweep's table.",
+        ),
         "status": (
             "flow_cli.commands.status:status",
             "Show what runs, what waits and why, or one task in detail.",

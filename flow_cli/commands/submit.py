@@ -68,19 +68,27 @@ def _passes_on(words: list[str]) -> bool:
 @click.option(
     "-d", "--detach", is_flag=True, help="Return once the bid is placed; print the task's name."
 )
+@click.option(
+    "--arg",
+    "arguments",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="With FILE.py::FUNCTION: an argument of the call; JSON where it is, else text.",
+)
 @click.option("--dry-run", is_flag=True, help="Show the plan, and why; place nothing.")
 @click.option("--why", is_flag=True, help="Show what was considered, and why it was not taken.")
 @yes_option("Take a choice that must be confirmed")
 @pass_invocation
 def submit(
     invocation: Invocation, /, words: tuple[str, ...], detach: bool, dry_run: bool, why: bool, yes: bool,
-    code: str | None, no_code: bool, sbatch: str | None, strict: bool, **given: object,
+    code: str | None, no_code: bool, sbatch: str | None, strict: bool, arguments: tuple[str, ...], **given: object,
 ) -> int:  # fmt: skip
     """Run COMMAND on the cheapest GPUs that fit.
 
     COMMAND is a line for the shell in quotes, or words that no shell reads; options of its own go in quotes with it
     or after `--`. A file ending in .yaml describes a whole task, which options here change. A batch script for Slurm
-    runs as it is, by its #SBATCH directives; words after it are its arguments.
+    runs as it is, by its #SBATCH directives; words after it are its arguments. FILE.py::FUNCTION calls a function of
+    a flow.App with what `--arg` says, and prints what it returns.
 
     The current folder is copied to the nodes. The log is streamed, and the exit code is the command's own; Flow's own
     failures are 125. Ctrl-C leaves the task running. When the command ends, the nodes go back and the cost ends.
@@ -92,6 +100,12 @@ def submit(
     """
     invocation.spelled.update(SPELLED)
     invocation.passes_on = not (detach or dry_run)
+    if ".py::" in words[0]:
+        from flow_cli.calling import call_function
+
+        return call_function(invocation, words, arguments, given)
+    if arguments:
+        raise InvalidRequest({"--arg": f"is for FILE.py::FUNCTION; {words[0]!r} is a command"})
     told = {**given, "code": None if no_code else code}
     base = _batch_script(invocation, words, told, sbatch=sbatch, strict=strict)
     spec = _spec(words, told, copies=not no_code, base=base)

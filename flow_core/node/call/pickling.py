@@ -11,8 +11,8 @@ import pickle
 import sys
 from typing import Any
 
-import cloudpickle
-
+#: Travels beside this module in the worker's program, so no node needs to have it.
+cloudpickle: Any = importlib.import_module("cloudpickle")
 PROTOCOL = 5
 _DEEPEST = 6
 _WIDEST = 1000
