@@ -91,7 +91,11 @@ class Tasks:
             notes = [*plan.notes, *planned_buckets(self._ports, spec)]
             notes += planned_lease(self._ports, spec, limit=plan.limit)
             return evolve(plan, notes=tuple(notes))
-        plan = choose(spec, provider.market.quotes(spec.instance_type), ceiling=defaults.ceiling)
+        market = provider.market
+        quotes = (
+            market.quotes(spec.instance_type) or market.quotes()
+        )  # to name what there is instead
+        plan = choose(spec, quotes, ceiling=defaults.ceiling)
         plan = by_policy(self._ports, plan)
         notes = planned_volumes(self._ports, spec, region=plan.quote.region)
         notes += planned_buckets(self._ports, spec)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
+from tests.benchmarks.bench_docker import local_docker
 from tests.benchmarks.bench_healing import healing
 from tests.benchmarks.bench_mithril import listing, looking, submitting
 from tests.benchmarks.bench_simulator import simulator
@@ -55,6 +56,7 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "backtest": backtest,
     "simulator": simulator,
     "healing": healing,
+    "local-docker": local_docker,
     "mithril-list": listing,
     "mithril-status": looking,
     "mithril-submit": submitting,

@@ -222,9 +222,9 @@ class VolumesContract(Contract):
         """A block volume that a bid has raises InUse for the next, until the first has ended."""
         quote = bed.quote()
         first, second = (bed.place(bed.request(quote=quote)) for _ in range(2))
-        volume = bed.create_volume(region=quote.region, interface=Interface.BLOCK)
         for bid in (first, second):
             _paused(bed, bid)
+        volume = bed.create_volume(region=quote.region, interface=Interface.BLOCK)
         _given(bed, volume, first)
 
         refuses(InUse, lambda: _attach(bed, volume, second.id))
