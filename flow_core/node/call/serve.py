@@ -6,6 +6,8 @@ goes to the task's log as ever, and to the caller. The user's Python runs it; 3.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import platform
@@ -26,6 +28,8 @@ class Server:
 
     def __init__(self, source: int, sink: int) -> None:
         self._source, self.sink = source, sink
+        with contextlib.suppress(OSError, AttributeError):
+            fcntl.fcntl(sink, 1031, 1 << 20)  # F_SETPIPE_SZ: fewer turns for a large result
         self._todo: Any = queue.SimpleQueue()
         self._functions: dict[bytes, Any] = {}
         self.writing = threading.Lock()
