@@ -68,7 +68,7 @@ def test_errors_come_back_from_the_node():
     assert 4 == double.remote(2)
 
 
-def test_a_failed_item_is_retried_on_another_node(tmp_path):
+def test_a_failed_item_is_tried_again(tmp_path):
     """With two workers, the second try runs on the other one."""
     list(double.map(range(40), concurrency=2))
     call = second_time.spawn(str(tmp_path / "marker"))

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tests.benchmarks.bench_app import app_in_memory, app_on_processes
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_docker import local_docker
@@ -57,6 +58,8 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "simulator": simulator,
     "healing": healing,
     "local-docker": local_docker,
+    "app-in-memory": app_in_memory,
+    "app": app_on_processes,
     "mithril-list": listing,
     "mithril-status": looking,
     "mithril-submit": submitting,
