@@ -69,7 +69,7 @@ def test_errors_come_back_from_the_node():
 
 
 def test_a_failed_item_is_tried_again(tmp_path):
-    """With two workers, the second try runs on the other one."""
+    """A call that failed once, and may be tried again, comes to its result."""
     list(double.map(range(40), concurrency=2))
     call = second_time.spawn(str(tmp_path / "marker"))
 

@@ -59,8 +59,13 @@ def test_the_wheel_holds_our_packages_and_nothing_else(wheel):
 def test_the_wheel_holds_what_runs_on_nodes(wheel):
     """The plain files of flow_core/node are in the wheel: without them a node has nothing to start with."""
     node = checkers.SAMPLES.parents[2] / "flow_core" / "node"
-    there = {path.name for path in node.iterdir() if path.is_file()}
+    there = {
+        path.relative_to(node).as_posix()
+        for path in node.rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     names = zipfile.ZipFile(wheel).namelist()
-    shipped = {name.split("/")[-1] for name in names if name.startswith("flow_core/node/")}
+    prefix = "flow_core/node/"
+    shipped = {name[len(prefix) :] for name in names if name.startswith(prefix)}
 
     assert there == shipped
