@@ -40,7 +40,7 @@ pytestmark = [
     ),
 ]
 
-EPOCHS, HALF = 14, 6
+EPOCHS, HALF = 20, 6
 #: Simulated seconds in a real one: a notice lasts 10 real seconds at least, so 100 minutes.
 RATE = 600
 MOCK = {"FLOW_PROVIDER": "mock", "FLOW_MOCK_INSTANT": "yes", "FLOW_MOCK_RATE": str(RATE)}
