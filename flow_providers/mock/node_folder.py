@@ -49,6 +49,10 @@ class NodeFolder:
                 "wants_delivery": False,
                 "waiting_for": "",
             }
+        # Written while it waited; a delivery that it has not looked at yet is one all the same.
+        brought = read_json(self.path / "flow" / "delivery.json").get("number", 0)
+        if brought > state.get("used", 0):
+            state["wants_delivery"] = False
         state["log_bytes"] = _log_bytes(self.path / "flow" / "log.index")
         return node_files.parse_state(json.dumps(state), rank=self._rank(), at=at)
 

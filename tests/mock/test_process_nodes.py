@@ -18,7 +18,7 @@ from flow_core.domain.run import RunPhase
 from flow_core.domain.shape import parse_shape
 from flow_providers.mock.process_nodes import Times
 from tests.mock.hosts import NOW, Host
-from tests.node.kit import PATIENCE_S, Bell, is_alive, wait_for_holder
+from tests.node.kit import PATIENCE_S, Bell, is_alive, wait_for_bytes, wait_for_holder
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -372,3 +372,14 @@ def test_a_notice_ends_with_the_stop_that_it_told_of(host, bell, stops):
     bell.wait()
 
     assert stops is not (host.nodes.folder("n") / "flow" / "notice.json").exists()
+
+
+def test_a_node_that_was_told_wants_no_more(host, bell):
+    """Between a delivery and the command's look at it, a report no longer asks for one."""
+    host.boot("n", f"{bell.ring}; {FOREVER}", num_nodes=2)
+    flow_home = host.nodes.folder("n") / "flow"
+    wait_for_bytes(flow_home / "log")
+    assert host.report("n").wants_delivery
+    (flow_home / "delivery.json").write_text(json.dumps({"number": 1}))
+
+    assert not host.report("n").wants_delivery
