@@ -43,7 +43,8 @@ def test_a_shell_at_the_terminal(cloud, tmp_path, monkeypatch, ssh):
     with at_terminal(Cloud(**{**_fields(cloud), "ssh": ssh}), "ssh", "train") as terminal:
         terminal.say(b"echo in-$(pwd) $TERM-$COLORTERM $(stty size)\r")
         terminal.until(f"in-{tmp_path}/workspace xterm-256color-truecolor 30 100".encode())
-        terminal.say(b"echo begun-$((40+2)); sleep 86400\r")
+        # Said by what ^C is for, once it has the terminal: one moment earlier the shell would have had it.
+        terminal.say(b"sh -c 'echo begun-$((40+2)); exec sleep 86400'\r")
         terminal.until(b"begun-42")
         terminal.say(b"\x03")
         terminal.say(b"echo after-$?; exit 9\r")
