@@ -28,10 +28,11 @@ class MithrilAccountKeys:
 
     def named(self, name: str) -> Sequence[str]:
         """See `AccountKeys.named`."""
+        listed = list(self._client.listed("list API keys", wire.ApiKey, _PATH))
         now = self._clock.now()
         return [
             key.fid
-            for key in self._client.listed("list API keys", wire.ApiKey, _PATH)
+            for key in listed
             if key.name == name
             and key.deactivated_at is None
             and (key.expires_at is None or key.expires_at > now)
