@@ -45,6 +45,7 @@ class Agent:
         self.key = env["FLOW_SLURM_KEY"]
         self.stopped = threading.Event()
         self.ending = False
+        self.lock = threading.Lock()
         self.steps: List[Step] = []
         self.listener = socket.socket()
         self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -53,8 +54,15 @@ class Agent:
 
     def serve(self) -> None:
         """Answer until stopped, or until every task has ended where they were told to."""
-        self.listener.settimeout(0.5)
+        self.listener.settimeout(0.2)
+        told = False
         while not self.stopped.is_set() and (not self.ending or self.is_busy()):
+            if self.ending and not told:
+                told = True
+                with self.lock:
+                    steps = list(self.steps)
+                for step in steps:
+                    step.tell(signal.SIGTERM)
             try:
                 connection, _ = self.listener.accept()
             except socket.timeout:
@@ -64,14 +72,16 @@ class Agent:
         self.listener.close()
 
     def end(self) -> None:
-        """Tell every task that the node stops; they have as long as the node gives them."""
+        """Have every task told that the node stops; they have as long as the node gives them.
+
+        May be called by a signal's handler: `serve` does the telling, which may have to wait for tasks that start.
+        """
         self.ending = True
-        for step in self.steps:
-            step.tell(signal.SIGTERM)
 
     def is_busy(self) -> bool:
-        """Whether a task still runs."""
-        return any(child.poll() is None for step in self.steps for child in step.children.values())
+        """Whether a step still has something to say: its tasks may have ended before their last words are sent."""
+        with self.lock:
+            return bool(self.steps)
 
     def answer(self, connection: socket.socket) -> None:
         """Hear one request, once it is known to come from a fellow."""
@@ -91,8 +101,15 @@ class Agent:
                 self.stopped.set()
                 return
             step = Step(stream, asked, self.env)
-            self.steps.append(step)
-            step.run()
+            with self.lock:
+                if self.ending:
+                    return  # to srun this node is gone, as it will be
+                self.steps.append(step)
+            try:
+                step.run()
+            finally:
+                with self.lock:
+                    self.steps.remove(step)
 
 
 class Step:
@@ -103,6 +120,8 @@ class Step:
         self.asked = asked
         self.own = own
         self.lock = threading.Lock()
+        #: Set once every task has been started: one that runs may have its node stopped before we know its number.
+        self.started = threading.Event()
         self.children: Dict[int, subprocess.Popen] = {}  # type: ignore[type-arg]
 
     def run(self) -> None:
@@ -121,6 +140,7 @@ class Step:
             waiting.append(
                 threading.Thread(target=self.attend, args=(task["id"], child), daemon=True)
             )
+        self.started.set()
         for thread in waiting:
             thread.start()
         hearing = threading.Thread(target=self.hear, daemon=True)
@@ -167,11 +187,11 @@ class Step:
 
     def pump(self, number: int, fd: int, pipe: Any) -> None:
         """Pass on one stream of a task."""
-        while True:
+        with pipe:
             data = os.read(pipe.fileno(), 65536)
-            if not data:
-                return
-            self.out(number, fd, data)
+            while data:
+                self.out(number, fd, data)
+                data = os.read(pipe.fileno(), 65536)
 
     def out(self, number: int, fd: int, data: bytes) -> None:
         """Say what a task wrote."""
@@ -196,7 +216,8 @@ class Step:
         self.tell(signal.SIGKILL)
 
     def tell(self, number: int) -> None:
-        """Signal every task that still runs, and what it started."""
+        """Signal every task that still runs, and what it started; those that are being started too."""
+        self.started.wait()
         for child in self.children.values():
             if child.poll() is None:
                 try:
