@@ -159,8 +159,8 @@ class _Worker(threading.Thread):
         self._pool, self._calls, self._needs = pool, calls, needs
         self._app, self._function = app, function
         self._token: str | None = None
+        self._task = ""
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._number = 0
         self.is_ready = False
 
     def run(self) -> None:
@@ -172,6 +172,7 @@ class _Worker(threading.Thread):
                     self._needs, app=self._app, function=self._function, code=folder
                 )
                 self._token = self._calls.hire(spec)
+            self._task = self._calls.name(self._token)
             while True:
                 node = self._calls.node(self._token, is_wanted=self._is_wanted)
                 if node is None or not self._talk(node):
@@ -227,11 +228,7 @@ class _Worker(threading.Thread):
                 return None
             with call.lock:
                 if not call.cancel_asked:
-                    call.worker = (
-                        self._calls.name(self._token)
-                        if self._token and not call.worker
-                        else call.worker
-                    )
+                    call.worker = call.worker or self._task
                     return call
             _fail(call, Cancelled(f"the call of {call.name} was cancelled"))
 

@@ -72,7 +72,7 @@ class Answer:
         self._file: Any = tempfile.SpooledTemporaryFile(max_size=SPILL_BYTES)  # noqa: SIM115
         self.size = 0
 
-    def add(self, piece: bytes | bytearray) -> None:
+    def add(self, piece: bytes | bytearray | memoryview) -> None:
         """Take the next piece."""
         self._seal.update(piece)
         self._file.write(piece)

@@ -26,6 +26,7 @@ from flow_core.services.session import Session
 @define
 class _Standing:
     token: str
+    name: str
     seen_at: datetime
 
 
@@ -49,7 +50,7 @@ class MemoryPool:
         while not call.future.done():
             try:
                 worker = self._worker(limit)
-                call.worker = call.worker or self._calls.name(worker.token)
+                call.worker = call.worker or worker.name
                 self._run(call)
             except FlowError as problem:
                 call.future.set_exception(problem)
@@ -71,9 +72,8 @@ class MemoryPool:
         if len(self._workers) < limit:
             spec = self._calls.spec(self._needs, app=self._app, function=self._function, code=None)
             token = self._calls.hire(spec)
-            self._workers.append(
-                _Standing(token, datetime.min.replace(tzinfo=self._clock.now().tzinfo))
-            )
+            never = datetime.min.replace(tzinfo=self._clock.now().tzinfo)
+            self._workers.append(_Standing(token, self._calls.name(token), never))
             worker = self._workers[-1]
         else:
             worker = self._workers[self._turn % len(self._workers)]

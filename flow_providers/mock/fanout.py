@@ -22,6 +22,8 @@ from flow_core.domain.run import Stream
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 
 _CHUNK = 65_536
+#: How much is read at once; a pipe that its writer has widened holds as much.
+_READ = 1 << 18
 _LOOK_S = 0.2
 _DRAIN_S = 0.5
 #: Seconds between TERM and KILL for what is ended early.
@@ -138,7 +140,7 @@ class _Together:
 
     def _read(self, running: _Running, stream: Stream, pipe: int) -> Iterator[NodeEvent]:
         try:
-            data = os.read(pipe, _CHUNK)
+            data = os.read(pipe, _READ)
         except BlockingIOError:
             return
         if data:

@@ -32,7 +32,7 @@ def seal_of(key: bytes, number: int) -> Any:
 
 
 class Frames:
-    """Cuts a stream into frames, without copying a long one more than once."""
+    """Cuts a stream into frames. A PIECE comes in as many parts as the stream had of it, and none is copied."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -40,9 +40,9 @@ class Frames:
         self._kind = self._number = 0
         self._lacking = -1
 
-    def feed(self, data: bytes) -> list[tuple[int, int, bytearray]]:
-        """Take what came; return the frames that are whole now, as kind, number and bytes."""
-        found: list[tuple[int, int, bytearray]] = []
+    def feed(self, data: bytes) -> list[tuple[int, int, Any]]:
+        """Take what came; return the frames that are whole now, as kind, number and bytes (of a PIECE, a view)."""
+        found: list[tuple[int, int, Any]] = []
         view, place = memoryview(data), 0
         while place < len(view) or self._lacking == 0:
             if self._lacking < 0:
@@ -54,10 +54,14 @@ class Frames:
                 self._kind, self._number, self._lacking = HEAD.unpack(bytes(self._head))
                 self._head, self._body = bytearray(), bytearray()
             piece = view[place : place + self._lacking]
-            self._body += piece
             place += len(piece)
             self._lacking -= len(piece)
-            if self._lacking == 0:
+            if self._kind == PIECE:
+                found.append((PIECE, self._number, piece))
+            else:
+                self._body += piece
+            if self._lacking == 0 and self._kind != PIECE:
                 found.append((self._kind, self._number, self._body))
+            if self._lacking == 0:
                 self._lacking = -1
         return found
