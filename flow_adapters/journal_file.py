@@ -104,7 +104,7 @@ class JournalFile:
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = connection = self._open()
-            self._close = weakref.finalize(self, _close_in, os.getpid(), connection)
+            self._close = weakref.finalize(self, _close_in, os.getpid(), connection, self._lock)
         return self._connection
 
     def _open(self) -> sqlite3.Connection:
@@ -221,10 +221,16 @@ def _version(connection: sqlite3.Connection) -> int:
     return int(number)
 
 
-def _close_in(pid: int, connection: sqlite3.Connection) -> None:
-    """Close it in the process that opened it; in a fork, closing would tear at the parent's locks."""
-    if os.getpid() == pid:
-        connection.close()
+def _close_in(pid: int, connection: sqlite3.Connection, lock: threading.RLock) -> None:
+    """Close it in the process that opened it; in a fork, closing would tear at the parent's locks.
+
+    At the interpreter's end a thread may still be at it; then sqlite must not lose it, and nothing is lost unclosed.
+    """
+    if os.getpid() == pid and lock.acquire(blocking=False):
+        try:
+            connection.close()
+        finally:
+            lock.release()
 
 
 def _nothing() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -66,6 +65,7 @@ class App:
         self._provider, self._session = provider, session
         self._lock = threading.Lock()
         self._pools: dict[object, CallPool] = {}
+        self._end: threading.Thread | None = None
         self._check()
 
     @overload
@@ -215,8 +215,7 @@ class App:
         key = (id(session), repr(sorted(needs.task.items(), key=str)))
         with self._lock:
             if key not in self._pools:
-                if not self._pools:
-                    atexit.register(self.close)
+                self._close_with_program()
                 kind: Any
                 if self.in_memory():
                     from flow_adapters.python._pool_memory import MemoryPool as kind  # noqa: N813
@@ -224,6 +223,21 @@ class App:
                     from flow_adapters.python._pool import Pool as kind  # noqa: N813
                 self._pools[key] = kind(session, needs, app=self.name, function=function.name)
             return self._pools[key]
+
+    def _close_with_program(self) -> None:
+        """Have a thread wait for the program's last line, and end the workers then.
+
+        The interpreter waits for such a thread before it calls what was registered with atexit, so all that workers
+        are ended with (connections, the journal) is open still.
+        """
+
+        def wait() -> None:
+            threading.main_thread().join()
+            self.close()
+
+        if self._end is None or not self._end.is_alive():
+            self._end = threading.Thread(target=wait, name=f"flow-{self.name}-end", daemon=False)
+            self._end.start()
 
     def _check(self) -> None:
         problems = {}

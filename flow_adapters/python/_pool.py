@@ -28,6 +28,8 @@ from flow_core.services.session import Session
 
 #: How the door says that the server died while the worker lives; see `flow_core/node/call/door.py`.
 _DIED = 70
+#: Real seconds that a worker's end may take at the App's: its placing is waited for, and so is its withdrawal.
+_ENDING_S = 60
 
 
 class Pool:
@@ -79,7 +81,7 @@ class Pool:
         for worker in workers:
             worker.close()
         for worker in workers:
-            worker.join(10)
+            worker.join(_ENDING_S)
 
     def take(self, worker: _Worker, *, seconds: float | None) -> Pending | None:
         """Return the next call for `worker`, or None when there was none for so long, or ever will be."""
@@ -180,7 +182,7 @@ class _Worker(threading.Thread):
         except Exception as error:  # noqa: BLE001  (told to whoever waits for a call)
             problem = error
         finally:
-            self.close()
+            self._dismiss()
             self._pool.leave(self, problem)
 
     def _is_wanted(self) -> bool:
@@ -190,8 +192,12 @@ class _Worker(threading.Thread):
         return self._pool.is_wanted() or (self.is_ready and self._calls.is_running(self._token))
 
     def close(self) -> None:
-        """End the talk, and the worker's task."""
+        """End the worker: its own thread sees to it where it talks, so that many end at once."""
         self._outbox.put(None)
+        if not self.is_ready:
+            self._dismiss()
+
+    def _dismiss(self) -> None:
         if self._token is not None:
             with suppress(FlowError):
                 self._calls.dismiss(self._token)
