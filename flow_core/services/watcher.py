@@ -146,12 +146,12 @@ class Watcher:
     def _release_held(self, record: TaskRecord) -> TaskRecord:
         if record.cancel_asked:
             return self._refuse(record, Outcome.CANCELLED, "cancelled before a bid was placed")
-        for dependency in record.spec.after:
-            verdict = self._met(dependency)
-            if verdict is None:
-                return record
-            if verdict:
-                return self._refuse(record, Outcome.FAILED, verdict)
+        verdicts = [self._met(dependency) for dependency in record.spec.after]
+        reasons = [verdict for verdict in verdicts if verdict]
+        if reasons:
+            return self._refuse(record, Outcome.FAILED, "; ".join(reasons))
+        if None in verdicts:
+            return record
         note(self._ports, record.token, "everything it waited for has ended")
         return self._ports.journal.update(record.token, step=Step.INTENDED)
 

@@ -82,6 +82,19 @@ def test_a_task_whose_upstream_failed_never_bids(pretend_cloud: PretendCloud, se
     assert view.record.bid_id is None
 
 
+def test_each_upstream_that_failed_is_named(pretend_cloud: PretendCloud, session: Session):
+    """Whatever ended amiss is in the reason, at once, though another that is waited for still runs."""
+    pretend_cloud.on("bad", exits=3)
+    pretend_cloud.on("long", takes="5h")
+    upstream = [flow.run(each, name=each, session=session) for each in ("long", "good")]
+    upstream += [flow.run("bad", name=f"bad-{each}", session=session) for each in (1, 2)]
+    task = flow.run("train", after=[*upstream, "afterany:bad-1"], session=session)
+
+    assert TaskState.FAILED is task.wait()
+    assert "'bad-1', which it waits for, ended as failed; 'bad-2', " in task.view.record.reason
+    assert TaskState.RUNNING is upstream[0].state
+
+
 def test_the_default_limit_is_half_more_than_the_price(session: Session):
     """Without a limit of the user's, 1.5 times the current price is bid."""
     plan = session.tasks.plan(TaskSpec(command="true", instance_type=flow.InstanceShape("h100", 8)))
