@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from attrs import field, frozen
 
@@ -80,7 +80,8 @@ class Launch:
     """What a bid's nodes start with. `script` is the node script; it holds no secret.
 
     Providers whose nodes are machines run the script at first boot; those that make containers also use `image`.
-    `options` holds what only this provider understands, by its own short names (`Limits.options`).
+    `options` holds what only this provider understands, by its own short names (`Limits.options`). `max_run_time` is
+    the longest that the task may hold nodes, for providers that can end a bid themselves should nobody else do.
     """
 
     script: str
@@ -88,6 +89,7 @@ class Launch:
     keys: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     options: Mapping[str, str] = field(factory=dict, hash=False)
+    max_run_time: timedelta | None = None
 
 
 @frozen(kw_only=True)

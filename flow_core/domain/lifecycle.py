@@ -294,7 +294,11 @@ def _end(seen: Seen) -> Settle | None:
     if record.cancel_asked:
         return Settle(Outcome.CANCELLED, "cancelled", None)
     if bid is None or bid.state is BidState.TERMINATED:
-        return Settle(Outcome.VANISHED, "its bid was ended, and not by this machine", None)
+        told = bid.detail if bid is not None else ""
+        words = (
+            f"its bid has ended: {told}" if told else "its bid was ended, and not by this machine"
+        )
+        return Settle(Outcome.VANISHED, words, None)
     outage = _waited_out(seen)
     if outage is not None and _has_lasted(record, seen.now):
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)

@@ -69,12 +69,14 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
     if state in (TaskState.BIDDING, TaskState.PREEMPTED) and bid is not None:
         outbid = state is TaskState.PREEMPTED
         return Waiting(
-            what=_market_reason(bid, quote, outbid),
+            what=bid.detail or _market_reason(bid, quote, outbid),
             since=since,
             then="its nodes start" + (f" again{_or_else(record, now)}" if outbid else ""),
         )
     if state is TaskState.PAUSED:
-        return Waiting(what="the bid is paused", since=since, then="it competes again once resumed")
+        words = f" ({bid.detail})" if bid is not None and bid.detail else ""
+        what = f"the bid is paused{words}"
+        return Waiting(what=what, since=since, then="it competes again once resumed")
     if state is TaskState.STARTING:
         return _starting(view, record, allocation, since)
     if (

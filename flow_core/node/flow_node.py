@@ -265,8 +265,11 @@ def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int,
             data = os.read(pipe, 65536)
             if pipe == wake:
                 looked = 0
-                if not cut and child.poll() is None:
-                    cut = "stop" if signal.SIGTERM in data else "news" if superseded(state) else ""
+                if not cut:
+                    lives = child.poll() is None
+                    cut = (
+                        "stop" if signal.SIGTERM in data else "news" * (lives and superseded(state))
+                    )
                     if cut:
                         since = now
                         tell(child, signal.SIGTERM)
@@ -287,6 +290,9 @@ def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int,
             code = child.returncode
             lingers = cut and not killed and tell(child, 0)
             if not lingers and (not pipes or now - ended > DRAIN_S):
+                # Whoever ends a node may signal all of its processes, the command before us.
+                if not cut and code in (-15, 143) and told_to_stop(wake, 0.2):
+                    cut = "stop"
                 return code if code >= 0 else 128 - code, cut
 
 

@@ -229,6 +229,7 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
             image=spec.image,
             attachments=attachments,
             options=options_for(spec, ports.provider),
+            max_run_time=spec.max_run_time,
         ),
         reservation=spec.reservation or "",
     )

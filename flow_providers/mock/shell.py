@@ -18,15 +18,15 @@ from contextlib import AbstractContextManager
 from hashlib import sha256
 from pathlib import Path
 
+from flow_adapters.child_calls import Started, run_together
+from flow_adapters.unpacking import unpack
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost
 from flow_providers.mock import namespaces
-from flow_providers.mock.fanout import Started, run_together
 from flow_providers.mock.ports import forwarded
 from flow_providers.mock.process_nodes import ProcessNodes
-from flow_providers.mock.unpacking import unpack
 
 _TERMINAL = ("TERM", "COLORTERM", "LINES", "COLUMNS")
 

@@ -61,6 +61,11 @@ class Cluster:
         return self.folder / "slurm.conf"
 
     @property
+    def daemons(self) -> Sequence[str]:
+        """What `stop` ends, in order."""
+        return _DAEMONS
+
+    @property
     def environ(self) -> dict[str, str]:
         """This process's variables with SLURM_CONF, and without those that sbatch reads as options."""
         kept = {
@@ -122,7 +127,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End the daemons that were started here, by their pid files, and wait until they are gone."""
-        for name in _DAEMONS:
+        for name in self.daemons:
             try:
                 pid = int(self._pid_file(name).read_text("ascii"))
                 handle = os.pidfd_open(pid)

@@ -1,0 +1,60 @@
+"""Everything that Flow promises of a provider, tried on a real Slurm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from flow_adapters.clocks import SystemClock
+from flow_core.domain.bid import Bid
+from flow_core.domain.shape import InstanceShape, parse_shape
+from flow_core.ports.provider import Provider, ProviderContext
+from flow_providers.conformance import Controls, ProviderContract, Rig
+from flow_providers.slurm import connect
+from tests.slurm_provider.cluster import RunningCluster
+
+pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+
+
+class SlurmRig(Rig):
+    step_s = 0.1
+    a_while_s = 0.5
+    resolution_s = 0.001
+    may_lack = (
+        "account", "usage", "catalog", "amend-limit", "attach", "volumes",
+        # There is no market, no credentials and no network to fail.
+        "outbid", "relent", "set_price", "fail_before", "fail_after", "refuse_login",
+        "instance_quota", "volume_quota", "teammate_bids",
+    )  # fmt: skip
+
+    def __init__(self, folder: Path, cluster: RunningCluster) -> None:
+        self.folder = folder
+        self.cluster = cluster
+
+    def provider(self) -> Provider:
+        options = {"slurm.folder": str(self.folder / "shared"), "slurm.python": sys.executable}
+        return connect(
+            ProviderContext(state_dir=str(self.folder), clock=SystemClock(), options=options)
+        )
+
+    def a_shape(self) -> InstanceShape | None:
+        return parse_shape("cpu")
+
+    @property
+    def controls(self) -> Controls:
+        return Controls(reboot_node=self._reboot)
+
+    def _reboot(self, bid: Bid, rank: int) -> None:
+        job = (self.folder / "shared" / "bids" / bid.id / "job").read_text()
+        self.cluster.run("scontrol", "requeue", job)
+
+
+class TestSlurm(ProviderContract):
+    """With the login node on this very machine."""
+
+    @pytest.fixture
+    def rig(self, tmp_path: Path, slurm: RunningCluster) -> Rig:
+        """A rig over the session's cluster."""
+        return SlurmRig(tmp_path, slurm)
