@@ -31,17 +31,16 @@ from flow_adapters.journal_rows import (
 from flow_adapters.locks import hold
 from flow_core.domain.record import TaskEvent, TaskRecord
 from flow_core.domain.spelling import nearest
-from flow_core.domain.task import TaskSpec
 from flow_core.errors import FlowError, InvalidRequest, Misconfigured, NameTaken, NotFound
 
 IN_MEMORY = ":memory:"
-#: How many tasks are kept as values, so that a watcher doesn't read the same text at every look.
-_MOST_SPECS = 16_384
+#: How many records are kept as values, so that a watcher doesn't read the same text at every look.
+_MOST_KEPT = 16_384
 #: What an outcome brings with it; none of it changes once the outcome is set.
 _SETTLED = ("outcome", "exit_code", "reason", "ended_at")
 
-_INSERT = """INSERT INTO records (token, provider, name, live, ended, spec, rest)
-    VALUES (:token, :provider, :name, :live,
+_INSERT = """INSERT INTO records (token, provider, name, live, grouped, group_token, ended, spec, rest)
+    VALUES (:token, :provider, :name, :live, :grouped, :group_token,
         CASE WHEN :live THEN NULL ELSE (SELECT coalesce(max(ended), 0) + 1 FROM records) END,
         :spec, :rest)"""
 _UPDATE = """UPDATE records
@@ -63,6 +62,12 @@ _RECENT = """SELECT token, spec, rest FROM records WHERE seq IN (
             WHERE ended IS NOT NULL AND (:provider IS NULL OR provider = :provider)
             ORDER BY ended DESC LIMIT :limit))
     ORDER BY seq DESC"""
+_MEMBERS = """SELECT token, spec, rest FROM records WHERE group_token = (
+        SELECT group_token FROM records
+        WHERE grouped <> '' AND (grouped = :group OR group_token = :group)
+            AND (:provider IS NULL OR provider = :provider)
+        ORDER BY seq DESC LIMIT 1)
+    ORDER BY seq"""
 _NAMES = """SELECT name FROM records WHERE substr(name, 1, length(:prefix)) = :prefix
     GROUP BY name ORDER BY max(live) DESC, max(seq) DESC"""
 _NAMESAKE = "SELECT 1 FROM records WHERE live AND provider = ? AND name = ? AND token <> ?"
@@ -88,7 +93,7 @@ class SqliteJournal:
         self._file = JournalFile(place, tell=tell, mounts=mounts)
         self._foreign: tuple[int, int] | None = None
         self._claims: set[tuple[str, str]] = set()
-        self._specs: dict[str, tuple[str, TaskSpec]] = {}
+        self._kept: dict[str, tuple[tuple[str, str, str], TaskRecord]] = {}
 
     def add(self, record: TaskRecord) -> None:
         """See `Journal.add`.
@@ -120,6 +125,10 @@ class SqliteJournal:
             database.execute(_UPDATE, _columns(record, spec, rest_text(record)))
             return record
 
+    def together(self) -> AbstractContextManager[None]:
+        """See `Journal.together`."""
+        return self._together()
+
     def find(self, name: str, *, provider: str | None = None) -> TaskRecord:
         """See `Journal.find`."""
         rows = self._rows(_FIND, name=_bindable(name), provider=provider)
@@ -138,6 +147,10 @@ class SqliteJournal:
     def recent(self, limit: int, *, provider: str | None = None) -> Sequence[TaskRecord]:
         """See `Journal.recent`; newest is what was made last."""
         return self._rows(_RECENT, provider=provider, limit=max(0, limit))
+
+    def members(self, group: str, *, provider: str | None = None) -> Sequence[TaskRecord]:
+        """See `Journal.members`."""
+        return self._rows(_MEMBERS, group=_bindable(group), provider=provider)
 
     def names(self, prefix: str = "") -> Sequence[str]:
         """See `Journal.names`; among live and among ended ones, the newest come first."""
@@ -176,6 +189,11 @@ class SqliteJournal:
         self._file.close()
 
     @contextmanager
+    def _together(self) -> Iterator[None]:
+        with self._file.writing():
+            yield
+
+    @contextmanager
     def _claim_in_memory(self, token: str, what: str) -> Iterator[bool]:
         claim = (token, what)
         with self._file.reading():
@@ -193,18 +211,21 @@ class SqliteJournal:
 
     def _record(self, row: tuple[str, str, str]) -> TaskRecord:
         token, spec_line, rest = row
+        kept = self._kept.get(token)
+        if kept is not None and kept[0] == row:
+            return kept[1]
         try:
-            kept = self._specs.get(token)
-            spec = kept[1] if kept and kept[0] == spec_line else spec_of(spec_line)
-            if len(self._specs) >= _MOST_SPECS:
-                self._specs.clear()
-            self._specs[token] = (spec_line, spec)
-            return record_of(rest, spec)
+            spec = kept[1].spec if kept and kept[0][1] == spec_line else spec_of(spec_line)
+            record = record_of(rest, spec)
         except (ValueError, KeyError, TypeError, FlowError) as error:
             raise Misconfigured(
                 f"{self._file.path}: the record of {token} can't be read: {error}",
                 hint="a newer Flow may have written it; update this one",
             ) from error
+        if len(self._kept) >= _MOST_KEPT:
+            self._kept.clear()
+        self._kept[token] = (row, record)
+        return record
 
 
 def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
@@ -213,6 +234,8 @@ def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
         "provider": record.provider,
         "name": record.name,
         "live": record.is_live,
+        "grouped": record.group,
+        "group_token": record.group_token,
         "spec": spec,
         "rest": rest,
     }

@@ -50,6 +50,12 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         "CREATE INDEX record_events ON events (token, seq)",
     ),
+    (
+        "ALTER TABLE records ADD COLUMN grouped TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE records ADD COLUMN group_token TEXT NOT NULL DEFAULT ''",
+        "CREATE INDEX record_groups ON records (grouped) WHERE grouped <> ''",
+        "CREATE INDEX record_group_tokens ON records (group_token) WHERE group_token <> ''",
+    ),
 )
 
 
@@ -74,9 +80,15 @@ class JournalFile:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """While entered, no other process writes; on disk when left, or undone when left by an error."""
+        """While entered, no other process writes; on disk when left, or undone when left by an error.
+
+        Entered within itself, it is one with the outer.
+        """
         with self._turn(), self._translated():
             database = self._opened()
+            if database.in_transaction:
+                yield database
+                return
             database.execute("BEGIN IMMEDIATE")
             before = database.total_changes
             try:

@@ -18,8 +18,11 @@ def end_tasks(
     *,
     asks_for: Sequence[TaskRecord],
     yes: bool,
+    groups: Sequence[str] = (),
 ) -> None:
     """End every record's task, once those of `asks_for` were agreed to, and say what came of each.
+
+    `groups` are the tokens of groups of tasks that are ended whole.
 
     Raises:
         FlowError: the user said no; nothing was ended.
@@ -33,7 +36,10 @@ def end_tasks(
         ):
             raise FlowError("not confirmed; nothing was ended")
     ended = [session.tasks.cancel(record.token) for record in records]
+    whole = {token: session.groups.members(token) for token in groups}
+    members = [record for token in groups for record in session.groups.cancel(token)]
     if invocation.json:
+        ended += members
         views = [session.tasks.view(record.token) for record in ended]
         invocation.out.document("task-list", {"tasks": [task_json(view) for view in views]})
         return
@@ -43,3 +49,10 @@ def end_tasks(
         else:
             outcome = after.outcome.value if after.outcome is not None else "ended"
             invocation.talk.say(f"{after.name} had ended already: {outcome}")
+    for before_all in whole.values():
+        count = sum(record.is_live for record in before_all)
+        name, many = before_all[0].group, "task is" if count == 1 else "tasks are"
+        if count:
+            invocation.talk.say(f"✓ {name}: {count:,} {many} cancelled", "green")
+        else:
+            invocation.talk.say(f"{name} had ended already")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from flow_core.domain.slurm.converting import Conversion
+    from flow_core.domain.slurm.waiting import Numbered
 
 _ENDINGS = (".slurm", ".sbatch")
 #: No batch script is longer; one argument of a command must hold it.
@@ -63,9 +64,17 @@ def explain(
         sbatch=sbatch,
         shape=instance_type,
         count=num_instances,
+        known=lambda numbers: _tasks_with(invocation, numbers),
     )
     is_refused = bool(found.refusals or (strict and found.remarks))
     if to == "yaml" and not is_refused:
+        if found.array is not None and len(found.array) > 1:
+            raise InvalidRequest(
+                {
+                    "--to yaml": f"a task's file is one task, and the array makes {len(found.array):,}"
+                },
+                hint="`flow submit` submits them all; --sbatch '--array=INDEX' picks one",
+            )
         return _write_yaml(invocation, found)
     _show(invocation, found)
     if strict and found.remarks and not found.refusals:
@@ -89,15 +98,17 @@ def is_batch_script(words: Sequence[str]) -> bool:
     return head.startswith(b"#!") and b"\n#SBATCH" in head
 
 
-def task_of_script(
+def read_script(
     invocation: Invocation, words: Sequence[str], given: Mapping[str, object], *, sbatch: str | None, strict: bool
-) -> dict[str, object]:  # fmt: skip
-    """Return the raw form of the task that a script makes, and say what was ignored or decided.
+) -> Conversion:  # fmt: skip
+    """Return the task, or the tasks, that a script makes, and say what was ignored or decided.
 
     Raises:
         InvalidRequest: sbatch refuses it, or Flow does, or `strict` does.
     """
     from secrets import randbelow, token_hex
+
+    from flow_core.services.numbered import tasks_with
 
     found = conversion(
         words[0],
@@ -107,6 +118,7 @@ def task_of_script(
         shape=given.get("instance_type") or given.get("gpu"),
         count=given.get("num_instances"),
         number=10**6 + randbelow(10**8),
+        known=lambda numbers: tasks_with(invocation.session().ports.journal, numbers),
         key=token_hex(16),
     )
     problems = [*found.refusals, *(found.remarks if strict else ())]
@@ -122,7 +134,7 @@ def task_of_script(
         )
     for remark in found.remarks:
         invocation.talk.say(f"note: {remark}", "dim")
-    return dict(found.task)
+    return found
 
 
 def conversion(
@@ -135,14 +147,16 @@ def conversion(
     count: object = None,
     number: int = 1,
     key: str = "",
+    known: Callable[[Sequence[str]], Mapping[str, Numbered]] = lambda numbers: {},
 ) -> Conversion:
-    """Read a script's file and return what Flow makes of it.
+    """Read a script's file and return what Flow makes of it; `known` finds the tasks that it waits for by number.
 
     Raises:
         InvalidRequest: there is no such file, or it is no text.
     """
     from flow_core.domain.slurm.converting import convert
     from flow_core.domain.slurm.reading import read_batch
+    from flow_core.domain.slurm.waiting import numbers_in
     from flow_core.domain.task_fields import READERS
 
     text = _text(script)
@@ -155,15 +169,28 @@ def conversion(
     if count is not None:
         words += ["--nodes", str(READERS["num_instances"](count, "num_instances"))]
     reading = read_batch(text, name=Path(script).name, words=words, environ=environ)
+    numbers = numbers_in(reading.batch.dependency) if reading.batch is not None else ()
     return convert(
         reading,
         text,
-        wrapper=_wrapper(),
+        wrapper=load_batch_wrapper(),
+        script=Path(script).name,
         arguments=arguments,
         number=number,
         key=key,
+        known=known(numbers) if numbers else {},
         shape=READERS["instance_type"](shape, "instance_type") if shape else None,  # type: ignore[arg-type]
     )
+
+
+def _tasks_with(invocation: Invocation, numbers: Sequence[str]) -> Mapping[str, Numbered]:
+    """Return the tasks that have these numbers, of all providers; no provider is asked."""
+    from flow_adapters.places import state_dir
+    from flow_adapters.wiring import open_journal
+    from flow_core.services.numbered import tasks_with
+
+    folder = state_dir(invocation.environ)
+    return tasks_with(open_journal(folder), numbers) if folder.is_dir() else {}
 
 
 def _text(script: str) -> str:
@@ -185,7 +212,8 @@ def _text(script: str) -> str:
         raise InvalidRequest({script: f"line {line} is not UTF-8"}) from error
 
 
-def _wrapper() -> str:
+def load_batch_wrapper() -> str:
+    """Return what stands around a script on the nodes: batch.sh."""
     from importlib import resources
 
     return (resources.files("flow_core") / "node" / "slurm" / "batch.sh").read_text("utf-8")
@@ -193,10 +221,14 @@ def _wrapper() -> str:
 
 def _write_yaml(invocation: Invocation, found: Conversion) -> int:
     from flow_adapters.task_files import task_text
+    from flow_core.domain.slurm.converting import members
     from flow_core.domain.task_form import task_from_mapping
 
     assert found.task is not None
-    invocation.out.line(task_text(task_from_mapping(found.task)).rstrip("\n"))
+    own = [dict(each.env) for each in members(found)]
+    env = {**dict(found.task["env"]), **(own[0] if own else {})}  # type: ignore[call-overload]
+    spec = task_from_mapping({**found.task, "env": env})
+    invocation.out.line(task_text(spec).rstrip("\n"))
     for remark in found.remarks:
         invocation.talk.say(f"note: {remark}", "dim")
     return 0

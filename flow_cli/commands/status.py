@@ -7,6 +7,7 @@ import click
 from flow_cli.command import FlowCommand
 from flow_cli.completing import task_names
 from flow_cli.elsewhere import placed_elsewhere
+from flow_cli.grouping import is_group
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.people import people_of
 from flow_cli.show.instances import owner_of
@@ -68,7 +69,11 @@ def status(
         _watch(invocation, session, task, every)
         return
     if task is not None:
-        _show_one(invocation, session, task, why=why)
+        records = session.groups.called(task)
+        if is_group(task, records):
+            _show_group(invocation, session, records[0].group_token)
+        else:
+            _show_one(invocation, session, task, why=why)
     else:
         _show_all(invocation, session, ended=_ALL if everything else RECENT)
 
@@ -110,17 +115,36 @@ def _show_one(invocation: Invocation, session: Session, name: str, *, why: bool)
     )
 
 
+def _show_group(invocation: Invocation, session: Session, token: str) -> None:
+    from flow_cli.show.groups import group_json, group_table
+
+    view = session.groups.view(token)
+    costs = session.costs.of([each.record for each in view.views])
+    watch = watched(invocation, session, is_live=not view.is_final)
+    if invocation.json:
+        tasks = [task_json(each, cost=costs[each.record.token]) for each in view.views]
+        groups = [group_json(view, costs)]
+        invocation.out.document("task-list", {"tasks": tasks, "groups": groups, **watch})
+        return
+    simulated = session.provider.limits.simulated
+    invocation.out.show(group_table(view, costs, simulated=simulated))
+
+
 def _show_all(invocation: Invocation, session: Session, *, ended: int) -> None:
+    from flow_cli.show.groups import group_json, group_row
+
     views = session.tasks.views(ended=ended)
-    costs = session.costs.of([view.record for view in views])
+    groups = session.groups.behind(views)
+    behind = [each.record for group in groups.values() for each in group.views]
+    costs = session.costs.of([*(view.record for view in views), *behind])
     watch = watched(invocation, session, is_live=any(view.record.is_live for view in views))
     others = placed_elsewhere(invocation, session)
     if invocation.json:
         tasks = [task_json(view, cost=costs[view.record.token]) for view in views]
-        invocation.out.document("task-list", {"tasks": tasks, **watch, **others})
+        about = [group_json(group, costs) for group in groups.values()]
+        invocation.out.document("task-list", {"tasks": tasks, "groups": about, **watch, **others})
         return
-    invocation.out.show(
-        task_table(
-            views, costs, session.provider.clock.now(), simulated=session.provider.limits.simulated
-        )
-    )
+    now = session.provider.clock.now()
+    rows = {token: group_row(group, costs, now=now) for token, group in groups.items()}
+    simulated = session.provider.limits.simulated
+    invocation.out.show(task_table(views, costs, now, simulated=simulated, folded=rows))

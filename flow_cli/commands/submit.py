@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+from attrs import evolve
 
 from flow_cli.command import FlowCommand, yes_option
 from flow_cli.following import bidding_words, stay_with
@@ -16,11 +18,16 @@ from flow_cli.sizing import with_size_agreed
 from flow_cli.task_options import SPELLED, after_option, confirm_choice, describes_task, raw_task
 from flow_core.domain.placement import Plan
 from flow_core.domain.record import Outcome, Step, TaskRecord
+from flow_core.domain.slurm.waiting import namesakes
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
+from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import InvalidRequest, TaskCancelled, TaskFailed
 from flow_core.services.session import Session
+
+if TYPE_CHECKING:
+    from flow_core.domain.slurm.converting import Conversion
 
 _FILES = (".yaml", ".yml")
 #: With any of these the exit code is Flow's own: nothing is waited for.
@@ -107,9 +114,12 @@ def submit(
     if arguments:
         raise InvalidRequest({"--arg": f"is for FILE.py::FUNCTION; {words[0]!r} is a command"})
     told = {**given, "code": None if no_code else code}
-    base = _batch_script(invocation, words, told, sbatch=sbatch, strict=strict)
+    script = _batch_script(invocation, words, told, sbatch=sbatch, strict=strict)
+    base = dict(script.task or {}) if script is not None else None
     spec = _spec(words, told, copies=not no_code, base=base)
     session = invocation.session()
+    if script is not None and script.waits.is_singleton:
+        spec = after_namesakes(session, spec)
     plan = session.tasks.plan(spec)
     if dry_run:
         return _show_plan(invocation, session, plan)
@@ -118,6 +128,10 @@ def submit(
     confirm_choice(invocation, session, spec, plan, yes=yes)
     for note in plan.notes:
         invocation.talk.say(f"note: {note}", "dim")
+    if script is not None and script.array is not None:
+        from flow_cli.arrays import submit_array
+
+        return submit_array(invocation, session, script, plan, yes=yes, detach=detach)
     try:
         record, bidding = with_size_agreed(
             invocation, session, lambda: _submitted(invocation, session, spec, plan), yes=yes
@@ -134,12 +148,12 @@ def submit(
 
 def _batch_script(
     invocation: Invocation, words: tuple[str, ...], given: dict[str, object], *, sbatch: str | None, strict: bool
-) -> dict[str, object] | None:  # fmt: skip
-    """Return the raw form of the task that a batch script makes; None where the words name none."""
-    from flow_cli.commands.slurm import is_batch_script, task_of_script
+) -> Conversion | None:  # fmt: skip
+    """Return what Flow makes of a batch script; None where the words name none."""
+    from flow_cli.commands.slurm import is_batch_script, read_script
 
     if is_batch_script(words):
-        return task_of_script(invocation, words, given, sbatch=sbatch, strict=strict)
+        return read_script(invocation, words, given, sbatch=sbatch, strict=strict)
     if sbatch or strict:
         raise InvalidRequest(
             {"--sbatch" if sbatch else "--strict": f"is for batch scripts; {words[0]!r} is none"}
@@ -167,6 +181,20 @@ def _spec(
     else:
         base.pop("code", None)
     return task_from_mapping(raw_task(given, base))
+
+
+def after_namesakes(session: Session, spec: TaskSpec) -> TaskSpec:
+    """Return `spec` as one that waits for live tasks of its name, as singleton does, under the next free name."""
+    if spec.name is None:
+        return spec
+    live = session.ports.journal.live(provider=session.provider.name)
+    others = namesakes(spec.name, [each.group or each.name for each in live])
+    number = 1 + max((int(each[len(spec.name) + 1 :] or 1) for each in others), default=0)
+    return evolve(
+        spec,
+        name=spec.name if number == 1 else f"{spec.name}-{number}",
+        after=(*spec.after, *(Dependency(each, Condition.ANY) for each in others)),
+    )
 
 
 def _show_plan(invocation: Invocation, session: Session, plan: Plan) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from flow_cli.command import FlowCommand
+from flow_cli.grouping import stay_with_group
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.show.sweeps import sweep_json, sweep_table
 from flow_cli.task_options import SPELLED, describes_task, raw_task
+from flow_core.domain.group import GroupView
 from flow_core.domain.names import readable_name
-from flow_core.domain.status import TaskView
-from flow_core.domain.sweep import command_for, is_parameter, lanes, parse_points, task_name
+from flow_core.domain.sweep import command_for, is_parameter, is_point, parse_points, task_name
 from flow_core.domain.task_form import task_from_mapping
 from flow_core.errors import InvalidRequest, NotFound
 from flow_core.services.session import Session
@@ -56,52 +57,40 @@ def sweep(
         or readable_name(session.ports.chance, taken=session.ports.journal.names())
     )
     names = [task_name(name, point) for point in points]
-    before = lanes(names, concurrency)
     specs = []
     for point, each in zip(points, names, strict=True):
-        base: dict[str, object] = {
-            "command": command_for(rest, point),
-            "code": code or ".",
-            "name": each,
-        }
-        waits = before[each]
-        if waits is not None:
-            base["after"] = [f"afterany:{waits}"]
+        base = {"command": command_for(rest, point), "code": code or ".", "name": each}
         specs.append(task_from_mapping(raw_task(given, base)))
-    for spec in specs:
-        session.tasks.submit(spec)
+    token = session.groups.submit(specs, name=name, at_once=concurrency)[0].group_token
     invocation.talk.say(
         f"{name}: {len(names)} tasks, {min(concurrency, len(names))} at once", "green"
     )
     if not detach:
         try:
-            for each in names:
-                session.tasks.wait(each)
+            stay_with_group(invocation, session, token)
         except KeyboardInterrupt:
             invocation.talk.say(
                 f"\n{name} goes on without this terminal; `flow sweep {name}` shows it"
             )
             return 130
-    return _table(invocation, session, name, [session.tasks.view(each) for each in names])
+    return _table(invocation, session, session.groups.view(token))
 
 
 def _shown(invocation: Invocation, session: Session, words: tuple[str, ...]) -> int:
-    name = words[0]
-    known = [
-        each
-        for each in session.ports.journal.names(f"{name}/")
-        if is_parameter(each.partition("/")[2])
-    ]
-    if len(words) > 1 or not known:
+    try:
+        view = session.groups.view(words[0])
+    except NotFound:
+        view = None
+    if len(words) > 1 or view is None or not is_point(view.views[0].record.name):
         raise NotFound(
-            f"no sweep is named {name!r}",
+            f"no sweep is named {words[0]!r}",
             hint="to begin one, give parameters: flow sweep train.py lr=0.1,0.2",
         )
-    views = [session.tasks.view(each) for each in known]
-    return _table(invocation, session, name, sorted(views, key=lambda each: each.record.created_at))
+    return _table(invocation, session, view)
 
 
-def _table(invocation: Invocation, session: Session, name: str, views: list[TaskView]) -> int:
+def _table(invocation: Invocation, session: Session, group: GroupView) -> int:
+    name, views = group.name, group.views
     costs = session.costs.of([view.record for view in views])
     spent = {token: cost.spent for token, cost in costs.items()}
     if invocation.json:

@@ -32,7 +32,7 @@ class CostLike(Protocol):
     def is_estimate(self) -> bool: ...  # noqa: D102
 
 
-_MARKS: dict[TaskState, tuple[str, str]] = {
+MARKS: dict[TaskState, tuple[str, str]] = {
     TaskState.HELD: ("◌", "cyan"),
     TaskState.PENDING: ("◌", "yellow"),
     TaskState.BIDDING: ("◌", "yellow"),
@@ -51,7 +51,7 @@ _MARKS: dict[TaskState, tuple[str, str]] = {
 
 def state_cell(state: TaskState) -> Cell:
     """Return a state as a mark and a word: '● running'."""
-    mark, style = _MARKS[state]
+    mark, style = MARKS[state]
     return Cell(f"{mark} {state.value}", style)
 
 
@@ -63,9 +63,14 @@ def gpu_text(view: TaskView) -> str:
 
 
 def task_table(
-    views: Sequence[TaskView], costs: Mapping[str, CostLike], now: datetime, *, simulated: bool
+    views: Sequence[TaskView],
+    costs: Mapping[str, CostLike],
+    now: datetime,
+    *,
+    simulated: bool,
+    folded: Mapping[str, tuple[Cell, ...]] | None = None,
 ) -> Table:
-    """Return the list of `flow status`."""
+    """Return the list of `flow status`; `folded` are the rows that stand for groups of tasks, by the group's token."""
     columns = (
         Column("Task", cuts=True),
         Column("Status"),
@@ -77,10 +82,17 @@ def task_table(
         Column("Exit", right=True, wide=True),
         Column("Command", cuts=True, wide=True),
     )
-    rows = tuple(_task_row(view, costs.get(view.record.token), now) for view in views)
+    left = dict(folded or {})
+    rows = []
+    for view in views:
+        token = view.record.group_token
+        if token in left:
+            rows.append(left.pop(token))
+        elif not folded or token not in folded:
+            rows.append(_task_row(view, costs.get(view.record.token), now))
     return Table(
         columns=columns,
-        rows=rows,
+        rows=tuple(rows),
         empty="No tasks yet. `flow submit COMMAND -i 8xh100` starts one.",
         notes=("prices and ages are simulated",) if simulated and rows else (),
     )

@@ -83,6 +83,10 @@ class TaskRecord:
     volumes_made: str = ""
     #: When the keys to its buckets expire that its nodes have; None for never, or where it mounts none.
     keys_expire_at: datetime | None = None
+    #: The group it was submitted with, by name and token, and how many of it run at once (0: all); see `domain.group`.
+    group: str = ""
+    group_token: str = ""
+    at_once: int = 0
     code_digest: str | None = None
     code_location: str | None = None
     #: The membership last delivered, and what it said (`Allocation.signature`).

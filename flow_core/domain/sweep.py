@@ -1,15 +1,13 @@
 """A sweep: one command for every combination of some parameters, each a task of its own.
 
-A task is named `SWEEP/lr=0.1,seed=3`, which is how a sweep is found again. Tasks are laid out in as many lanes as may
-run at once; each waits for the end, whatever it is, of the one before it in its lane. So nothing but the watcher has to
-live for the sweep to go on. What we don't like: a lane of long tasks doesn't hand any to one that is through.
+A sweep is a group of tasks (`domain.group`), each named `SWEEP/lr=0.1,seed=3`.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from attrs import frozen
 
@@ -73,6 +71,11 @@ def task_name(sweep: str, point: Point) -> str:
     return name
 
 
+def is_point(name: str) -> bool:
+    """Whether a task's name is one that `task_name` gives."""
+    return is_parameter(name.partition("/")[2])
+
+
 def command_for(words: Sequence[str], point: Point) -> list[str]:
     """Return a point's command: `{lr}` is replaced wherever it stands; without any, `--lr 0.1` is appended.
 
@@ -85,14 +88,6 @@ def command_for(words: Sequence[str], point: Point) -> list[str]:
             command = [word.replace(f"{{{name}}}", value) for word in command]
         return command
     return [*command, *itertools.chain.from_iterable((f"--{n}", v) for n, v in point.values)]
-
-
-def lanes(names: Sequence[str], concurrency: int) -> Mapping[str, str | None]:
-    """Return which task each waits for, None for the first of each lane; at most `concurrency` run at once."""
-    return {
-        name: names[place - concurrency] if place >= concurrency else None
-        for place, name in enumerate(names)
-    }
 
 
 def _values(name: str, text: str) -> list[str]:

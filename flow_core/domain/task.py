@@ -20,6 +20,9 @@ from flow_core.domain.task_parts import Dependency, Guard, Mount, Recovery, RunO
 from flow_core.domain.task_rules import problems_with
 from flow_core.errors import InvalidRequest
 
+#: The variable that tells which batch script a command carries.
+SCRIPT_VARIABLE = "FLOW_SLURM_SCRIPT"
+
 
 def _doc(text: str, example: object = None) -> dict[str, object]:
     return {"doc": text, "example": example}
@@ -185,7 +188,12 @@ class TaskSpec:
 
     @property
     def command_line(self) -> str:
-        """The command as one line to show; arguments are quoted for reading, not for running."""
+        """The command as one line to show; arguments are quoted for reading, not for running.
+
+        A batch script is shown by its file's name and arguments.
+        """
+        if SCRIPT_VARIABLE in self.env:
+            return self.env[SCRIPT_VARIABLE]
         if isinstance(self.command, str):
             return self.command
         return " ".join(_shown(argument) for argument in self.command)

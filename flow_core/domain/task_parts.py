@@ -49,16 +49,17 @@ class Mount:
 
 
 class Condition(str, enum.Enum):
-    """When a task that waits for another may start: after its success, its failure, or its end."""
+    """When a task that waits for another may start: after its success, failure or end, or once it has begun."""
 
     OK = "ok"
     NOT_OK = "notok"
     ANY = "any"
+    BEGUN = ""
 
 
 @frozen
 class Dependency:
-    """Another task, by name or token, that must end first."""
+    """Another task, or group of tasks, by name or token, that must come first."""
 
     task: str
     condition: Condition = Condition.OK

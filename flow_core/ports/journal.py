@@ -34,6 +34,13 @@ class Journal(Protocol):
         """
         ...
 
+    def together(self) -> AbstractContextManager[None]:
+        """While entered, this thread's writes are kept back: on disk together when left, or none if left by an error.
+
+        Other processes wait for it to be left, so nothing slow belongs inside. May be entered while entered.
+        """
+        ...
+
     def find(self, name: str, *, provider: str | None = None) -> TaskRecord:
         """Return the record with this name or token: the live one, else the one that ended last.
 
@@ -48,6 +55,10 @@ class Journal(Protocol):
 
     def recent(self, limit: int, *, provider: str | None = None) -> Sequence[TaskRecord]:
         """Return the live records and the `limit` that ended last, newest first."""
+        ...
+
+    def members(self, group: str, *, provider: str | None = None) -> Sequence[TaskRecord]:
+        """Return the tasks of the newest group with this name or token, oldest first; empty where there is none."""
         ...
 
     def names(self, prefix: str = "") -> Sequence[str]:

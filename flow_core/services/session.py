@@ -18,6 +18,7 @@ from flow_core.services.tasks import Tasks
 
 if TYPE_CHECKING:
     from flow_core.services.amending import Amending
+    from flow_core.services.groups import Groups
     from flow_core.services.prices import Prices
     from flow_core.services.remote import Remote
     from flow_core.services.storage import Storage
@@ -45,6 +46,13 @@ class Session:
     def tasks(self) -> Tasks:
         """Submit, look, wait, cancel."""
         return Tasks(self.ports)
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Tasks that belong together."""
+        from flow_core.services.groups import Groups
+
+        return Groups(self.ports, self.tasks)
 
     @cached_property
     def amending(self) -> Amending:

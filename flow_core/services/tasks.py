@@ -74,9 +74,8 @@ class Tasks:
             )
         checked(self._ports, spec)
         problems = unsupported_mounts(spec, provider)
-        if spec.name is not None and spec.name in {
-            record.name for record in self._ports.journal.live(provider=provider.name)
-        }:
+        live = self._ports.journal.live(provider=provider.name) if spec.name is not None else ()
+        if spec.name in {name for record in live for name in (record.name, record.group)}:
             raise NameTaken(
                 f"a live task is named {spec.name!r}",
                 hint=f"choose another name, or `flow cancel {spec.name}` first",
@@ -85,7 +84,8 @@ class Tasks:
             raise InvalidRequest(problems)
         options_for(spec, provider)
         for dependency in spec.after:
-            self._ports.journal.find(dependency.task)
+            if not self._ports.journal.members(dependency.task):
+                self._ports.journal.find(dependency.task)
         if spec.reservation is not None:
             plan = plan_on(self._ports, spec)
             notes = [*plan.notes, *planned_buckets(self._ports, spec)]

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from attrs import evolve
 
 from flow_core.domain.allocation import Allocation
-from flow_core.domain.bid import BidState
+from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.group import Seats, met_by_group
 from flow_core.domain.healing import recovery_at
 from flow_core.domain.lifecycle import (
     OUTAGE,
@@ -96,8 +97,9 @@ class Watcher:
         """
         records = self._ports.journal.live(provider=self._ports.provider.name)
         self._deadlines = []
+        seats = Seats(records)
         for record in records:
-            self._guarded(record, self._start)
+            self._guarded(record, lambda each: self._start(each, seats))
         records = self._ports.journal.live(provider=self._ports.provider.name)
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
@@ -123,8 +125,12 @@ class Watcher:
             return
         name = young[0].wire_name if len(young) == 1 else None
         named = ports.provider.market.bids(name=name, live=True)
+        by_name: dict[str, list[Bid]] = {}
+        for bid in named:
+            by_name.setdefault(bid.name, []).append(bid)
         for each in young:
-            self._guarded(each, lambda record: withdraw_doubles(ports, record, named))
+            of_name = by_name.get(each.wire_name, ())
+            self._guarded(each, lambda record, of=of_name: withdraw_doubles(ports, record, of))
 
     def _guarded(self, record: TaskRecord, act: object) -> None:
         try:
@@ -136,23 +142,25 @@ class Watcher:
                 said = "could not go on for now"
                 note(self._ports, record.token, said, trouble.message, _fault_of(trouble))
 
-    def _start(self, record: TaskRecord) -> None:
+    def _start(self, record: TaskRecord, seats: Seats) -> None:
         if record.step is Step.HELD:
-            record = self._release_held(record)
+            record = self._release_held(record, seats)
         if record.step is Step.INTENDED:
             self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
             place(self._ports, record.token)
 
-    def _release_held(self, record: TaskRecord) -> TaskRecord:
+    def _release_held(self, record: TaskRecord, seats: Seats) -> TaskRecord:
         if record.cancel_asked:
             return self._refuse(record, Outcome.CANCELLED, "cancelled before a bid was placed")
         verdicts = [self._met(dependency) for dependency in record.spec.after]
         reasons = [verdict for verdict in verdicts if verdict]
         if reasons:
             return self._refuse(record, Outcome.FAILED, "; ".join(reasons))
-        if None in verdicts:
+        if None in verdicts or not seats.has_one(record):
             return record
-        note(self._ports, record.token, "everything it waited for has ended")
+        if verdicts:
+            note(self._ports, record.token, "everything it waited for has come")
+        seats.take(record)
         return self._ports.journal.update(record.token, step=Step.INTENDED)
 
     def _met(self, dependency: Dependency) -> str | None:
@@ -160,7 +168,12 @@ class Watcher:
         try:
             other = self._ports.journal.find(dependency.task)
         except NotFound:
+            members = self._ports.journal.members(dependency.task)
+            if members:
+                return met_by_group(dependency.condition.value, members)
             return f"{dependency.task!r}, which it waits for, is not known"
+        if dependency.condition is Condition.BEGUN:
+            return "" if other.began_at is not None or other.has_ended else None
         if not other.has_ended:
             return None
         succeeded = other.outcome is Outcome.SUCCEEDED

@@ -308,3 +308,32 @@ def test_threads_share_a_journal(journal):
         thread.join()
 
     assert 60 == len(journal.live())
+
+
+def test_what_is_written_together_is_written_whole(journal):
+    """Writes kept together are there once it is left, and gone, all of them, when an error ends it."""
+    one, two = record(name="one"), record(name="two")
+    with journal.together():
+        journal.add(one)
+        with journal.together():
+            journal.log(one.token, TaskEvent(at=one.created_at, what="submitted"))
+    taken = attrs.evolve(two, token="another")
+    with contextlib.suppress(NameTaken), journal.together():
+        journal.add(two)
+        journal.add(taken)
+
+    assert [one] == list(journal.live())
+    assert ["submitted"] == [each.what for each in journal.events(one.token)]
+
+
+def test_the_newest_group_of_a_name_has_its_members(journal):
+    """A group is found by name or token, its tasks oldest first; of two with one name the newer counts."""
+    older = [record(name=f"g_{n}", group="g", group_token="old") for n in range(2)]
+    newer = [record(name=f"h_{n}", group="g", group_token="new") for n in range(2)]
+    for each in (*older, *newer, record(name="alone")):
+        journal.add(each)
+
+    assert newer == list(journal.members("g"))
+    assert older == list(journal.members("old"))
+    assert [] == list(journal.members(""))
+    assert [] == list(journal.members("g", provider="elsewhere"))

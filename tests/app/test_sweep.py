@@ -7,7 +7,7 @@ import json
 import pytest
 
 from flow_cli.app import main
-from flow_core.domain.sweep import command_for, lanes, parse_points, task_name
+from flow_core.domain.sweep import command_for, parse_points, task_name
 from flow_core.errors import InvalidRequest
 
 
@@ -38,11 +38,6 @@ def test_values_go_where_the_command_has_them():
     assert "s/lr=0.1" == task_name("s", point)
     with pytest.raises(InvalidRequest):
         task_name("s" * 63, point)
-
-
-def test_each_lane_is_one_task_at_a_time():
-    """With two at once, every task waits for the one two before it."""
-    assert {"a": None, "b": None, "c": "a", "d": "b"} == lanes(["a", "b", "c", "d"], 2)
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""How many batch scripts are read in a second, by one core."""
+"""How many batch scripts are read in a second, by one core, and how long an array of a thousand tasks takes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ import statistics
 import time
 from typing import TypedDict
 
+from flow_adapters.wiring import connect_in_memory
+from flow_cli.arrays import array_specs
+from flow_cli.commands.slurm import load_batch_wrapper
+from flow_core.domain.slurm.converting import convert
 from flow_core.domain.slurm.reading import read_batch
+from flow_core.domain.status import TaskState
+from flow_core.domain.task_form import task_from_mapping
+from flow_providers.mock import PretendCloud
 
 SCRIPTS = 2_000
 LIMIT_S = 1.0
+TASKS = 1_000
+ARRAY_LIMIT_S = 5.0
 ROUNDS = 3
 
 
@@ -29,6 +38,15 @@ def bench_slurm() -> Measured:
         "name": f"read {SCRIPTS:,} batch scripts",
         "value_s": statistics.median(_timed(scripts) for _ in range(ROUNDS)),
         "limit_s": LIMIT_S,
+    }
+
+
+def bench_array() -> Measured:
+    """Submit an array of a thousand tasks on a cloud in memory, a hundred at once, and wait for the last."""
+    return {
+        "name": f"an array of {TASKS:,}, 100 at once",
+        "value_s": statistics.median(_array_timed() for _ in range(ROUNDS)),
+        "limit_s": ARRAY_LIMIT_S,
     }
 
 
@@ -60,6 +78,23 @@ def _script(rng: random.Random, number: int) -> str:
     )
 
 
+def _array_timed() -> float:
+    session = connect_in_memory(PretendCloud())
+    text = f"#!/bin/bash\n#SBATCH -J fold -a 0-{TASKS - 1}%100 --gres=gpu:a100:1\ntrue\n"
+    wrapper = load_batch_wrapper()
+    begun = time.perf_counter()
+    reading = read_batch(text, name="fold.slurm")
+    found = convert(reading, text, wrapper=wrapper, script="fold.slurm", number=7)
+    assert found.task is not None
+    plan = session.tasks.plan(task_from_mapping(found.task))
+    specs = array_specs(plan.spec, found, name="fold")
+    session.groups.submit(specs, name="fold", at_once=100, plan=plan)
+    *_, view = session.groups.follow("fold")
+    taken = time.perf_counter() - begun
+    assert {TaskState.COMPLETED: TASKS} == view.states, view.states
+    return taken
+
+
 def _timed(scripts: list[str]) -> float:
     begun = time.perf_counter()
     for text in scripts:
@@ -71,3 +106,5 @@ def _timed(scripts: list[str]) -> float:
 if __name__ == "__main__":
     found = bench_slurm()
     print(f"{found['name']}: {found['value_s']:.2f} s, {SCRIPTS / found['value_s']:,.0f} a second")
+    found = bench_array()
+    print(f"{found['name']}: {found['value_s']:.2f} s")

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from flow_core.domain.shape import parse_shape
-from flow_core.domain.slurm.converting import Conversion, convert
+from flow_core.domain.slurm.converting import Conversion, convert, members
 from flow_core.domain.slurm.options import LONG, PYXIS
 from flow_core.domain.slurm.patterns import expanded
 from flow_core.domain.slurm.policy import Fate
 from flow_core.domain.slurm.reading import read_batch
+from flow_core.domain.slurm.waiting import Numbered, namesakes
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
 
@@ -62,7 +63,7 @@ def test_gpus_become_instances(directives: list[str], count: int, shape: str | N
         (["--gres=gpu:8"], "-i 8xTYPE"),
         (["--gpus=h100:4,a100:4"], "one type"),
         (["--gres=gpu:3g.20gb:1"], "names no GPU"),
-        (["-a 0-9"], "--array=INDEX"),
+        (["-a 0-20000"], "10,000 of one group"),
         (["-d afterok:12"], "--after TASK"),
         (["--hold"], "holds nothing"),
         (["--begin=16:00"], "submit it then"),
@@ -116,13 +117,76 @@ def test_uneven_tasks_are_spread_as_slurm_writes_it():
     assert "3(x2),2" == spec_of(made("-N 3", "-n 8")).env["SLURM_TASKS_PER_NODE"]
 
 
-def test_an_array_of_one_index_runs():
-    """One index, from the script or over it, is one task with the array's variables."""
-    env = spec_of(made("-a 0-9", words=("-a", "7"), number=42)).env
+def test_an_array_is_a_task_for_each_index():
+    """Each has its own number and index beside what is the whole array's; the last has the array's number."""
+    found = made("-a 1-7:3%2", number=42)
+    each = list(members(found))
 
-    assert ("7", "1", "42") == (
-        env["SLURM_ARRAY_TASK_ID"], env["SLURM_ARRAY_TASK_COUNT"], env["SLURM_ARRAY_JOB_ID"],
-    )  # fmt: skip
+    assert [1, 4, 7] == [member.index for member in each]
+    assert ["43", "44", "42"] == [member.env["SLURM_JOB_ID"] for member in each]
+    assert {
+        "SLURM_ARRAY_JOB_ID": "42",
+        "SLURM_ARRAY_TASK_COUNT": "3",
+        "SLURM_ARRAY_TASK_MIN": "1",
+        "SLURM_ARRAY_TASK_MAX": "7",
+        "SLURM_ARRAY_TASK_STEP": "3",
+        "SLURM_JOB_ID": "43",
+        "SLURM_ARRAY_TASK_ID": "1",
+    } == dict(each[0].env)
+    assert [] == list(members(made("-N 1")))
+
+
+KNOWN = {"12": Numbered(name="prep"), "40": Numbered(name="fold", is_group=True)}
+
+
+@pytest.mark.parametrize(
+    ("dependency", "after"),
+    [
+        ("afterok:12", ["afterok:prep"]),
+        ("afterany:12:40,after:12", ["afterany:prep", "afterany:fold", "after:prep"]),
+        ("afternotok:40_3", ["afternotok:fold_3"]),
+        ("afterok:40_*", ["afterok:fold"]),
+        ("aftercorr:40", ["afterok:fold"]),
+        ("12", ["afterany:prep"]),
+        ("singleton", None),
+    ],
+)
+def test_numbers_that_are_waited_for_become_names(dependency: str, after: list[str] | None):
+    """Every way of waiting has one of Flow's; a number with an index is one task of an array."""
+    found = made("-J x", f"-d {dependency}", known=KNOWN)
+
+    assert after == (found.task or {}).get("after")
+    assert ("singleton" in dependency) == found.waits.is_singleton
+
+
+def test_an_array_may_wait_for_another_index_by_index():
+    """With aftercorr each task waits for the one with its own index."""
+    found = made("-a 0-1", "-d aftercorr:40", known=KNOWN)
+
+    assert [("afterok:fold_0",), ("afterok:fold_1",)] == [each.after for each in members(found)]
+
+
+@pytest.mark.parametrize(
+    ("dependency", "told"),
+    [
+        ("afterok:99", "--after TASK"),
+        ("afterok:12?afterok:40", "all of them"),
+        ("after:12+5", "no time is waited"),
+        ("afterburstbuffer:12", "burst buffer"),
+    ],
+)
+def test_what_can_not_be_waited_for_is_refused(dependency: str, told: str):
+    """A number that no task has, alternatives and delays are refused with a sentence."""
+    found = made(f"-d {dependency}", known=KNOWN)
+
+    assert told in " ".join(found.refusals)
+
+
+def test_namesakes_are_a_name_and_its_numbers():
+    """singleton waits for tasks of its name, whichever number their own singleton gave them."""
+    live = ["train", "train-2", "train-x", "trainer", "train_3", "train-2"]
+
+    assert ["train", "train-2"] == namesakes("train", live)
 
 
 def test_every_option_has_a_fate():

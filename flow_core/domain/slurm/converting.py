@@ -8,7 +8,8 @@ variables that only a node can know.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from attrs import frozen
@@ -20,8 +21,11 @@ from flow_core.domain.slurm.instances import Instances, Unserved, instances_for
 from flow_core.domain.slurm.policy import Fate, Treated, treatment, warnings
 from flow_core.domain.slurm.reading import Reading
 from flow_core.domain.slurm.tokens import Line
-from flow_core.domain.slurm.variables import variables
+from flow_core.domain.slurm.values import Array
+from flow_core.domain.slurm.variables import array_variables, variables
+from flow_core.domain.slurm.waiting import NOTHING, Numbered, Waits, waits_of
 from flow_core.domain.squeeze import squeezed_shell
+from flow_core.domain.task import SCRIPT_VARIABLE
 from flow_core.domain.task_form import shape_to_text
 
 #: A limit on a script counts from its first line, one on a task from its first node, which has yet to boot.
@@ -45,6 +49,14 @@ class Conversion:
     notes: tuple[str, ...] = ()
     task: dict[str, object] | None = None
     instances: Instances | None = None
+    #: An array's number, by which each index's task is made of `task` (see `members`).
+    number: int = 1
+    waits: Waits = NOTHING
+
+    @property
+    def array(self) -> Array | None:
+        """Its array; None without one."""
+        return self.reading.batch.array if self.reading.batch is not None else None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -54,24 +66,47 @@ class Conversion:
         return (*told, *self.notes, *self.warnings)
 
 
+@frozen(kw_only=True)
+class Member:
+    """What one task of an array has of its own: variables over those of all, and what else it waits for."""
+
+    index: int
+    env: Mapping[str, str]
+    after: tuple[str, ...]
+
+
+def members(found: Conversion) -> Iterator[Member]:
+    """Yield the array's tasks in rising order of their indices; nothing where there is no array."""
+    if found.array is not None:
+        for index, env in array_variables(found.array.indices, found.number):
+            yield Member(
+                index=index,
+                env=env,
+                after=tuple(f"afterok:{name}_{index}" for name in found.waits.each_after),
+            )
+
+
 def convert(
     reading: Reading,
     text: str,
     *,
     wrapper: str,
+    script: str = "",
     arguments: Sequence[str] = (),
     number: int = 1,
     key: str = "",
     shape: InstanceShape | None = None,
+    known: Mapping[str, Numbered] | None = None,
 ) -> Conversion:
     """Return the task for the script `text`, which was read as `reading`.
 
-    `wrapper` is the text of batch.sh, `arguments` become $1 and on, `number` the script's SLURM_JOB_ID, `key`
-    what its nodes know each other by when srun runs something on them. `shape` is
-    the user's own word on instances.
+    `wrapper` is the text of batch.sh, `script` its file's name, `arguments` become $1 and on, `number` is to be its
+    SLURM_JOB_ID, `key` what its nodes know each other by when srun runs something on them. `shape` is the user's own
+    word on instances. `known` are the tasks that have numbers which it waits for.
     """
     batch = reading.batch
-    treated = treatment(reading) if batch is not None else ()
+    waits = waits_of(batch.dependency, batch.array, known or {}) if batch is not None else NOTHING
+    treated = treatment(reading, waits) if batch is not None else ()
     refusals = [
         *_refusals(reading),
         *(_told(each) for each in treated if each.fate is Fate.REFUSED),
@@ -99,7 +134,11 @@ def convert(
             "max_run_time": format_duration(batch.time_limit + BOOT) if batch.time_limit else None,
             "working_dir": batch.working_dir or batch.container.get("container-workdir"),
             "image": _image(batch.container.get("container-image")),
-            "env": variables(reading, batch, count=found.count, number=number, key=key),
+            "after": list(waits.after) or None,
+            "env": {
+                **variables(reading, batch, count=found.count, number=number, key=key),
+                **({SCRIPT_VARIABLE: shlex.join((script, *arguments))} if script else {}),
+            },
         }
         task = {name: value for name, value in task.items() if value is not None}
     return Conversion(
@@ -110,6 +149,8 @@ def convert(
         notes=tuple(notes),
         task=task,
         instances=found,
+        number=number,
+        waits=waits,
     )
 
 

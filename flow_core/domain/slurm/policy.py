@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 
 from attrs import frozen
 
+from flow_core.domain.group import MOST
 from flow_core.domain.slurm.options import Given
 from flow_core.domain.slurm.reading import Reading
 from flow_core.domain.slurm.tokens import Line
-from flow_core.domain.slurm.values import SINGLETON, is_minutes_and_seconds
+from flow_core.domain.slurm.values import is_minutes_and_seconds
+from flow_core.domain.slurm.waiting import NOTHING, Waits
 
 
 class Fate(str, enum.Enum):
@@ -114,11 +116,19 @@ _REFUSED = {
 }
 
 
-def treatment(reading: Reading) -> tuple[Treated, ...]:
-    """Return what becomes of each option that counts, in the order of their last words."""
+def treatment(reading: Reading, waits: Waits = NOTHING) -> tuple[Treated, ...]:
+    """Return what becomes of each option that counts, in the order of their last words.
+
+    `waits` is what its dependency comes to.
+    """
     last = {each.option: each for each in reading.given}
     return tuple(
-        Treated(each.option, each.value, each.where, *_fate(each, reading))
+        Treated(
+            each.option,
+            each.value,
+            each.where,
+            *(_dependency(waits) if each.option == "dependency" else _fate(each, reading)),
+        )
         for each in reading.given
         if last[each.option] is each
     )
@@ -142,24 +152,20 @@ def _array(given: Given, reading: Reading) -> tuple[Fate, str]:
     array = reading.batch.array if reading.batch else None
     if array is None:
         return Fate.HONOURED, "an empty array is none"
-    if len(array) == 1:
-        return Fate.HONOURED, "SLURM_ARRAY_TASK_ID; one index is one task"
-    return (
-        Fate.REFUSED,
-        f"{len(array):,} indices are as many tasks; submit one at a time, with --sbatch '--array=INDEX'",
-    )
+    if len(array) > MOST:
+        return Fate.REFUSED, f"{len(array):,} tasks are more than the {MOST:,} of one group"
+    at_once = f", {array.throttle:,} at once" if array.throttle else ""
+    tasks = "one task" if len(array) == 1 else f"{len(array):,} tasks"
+    return Fate.HONOURED, f"{tasks}{at_once}, each with its SLURM_ARRAY_TASK_ID"
 
 
-def _dependency(given: Given, reading: Reading) -> tuple[Fate, str]:
-    dependency = reading.batch.dependency if reading.batch else None
-    if dependency is None:
-        return Fate.HONOURED, "nothing is waited for"
-    if all(each.kind == SINGLETON for each in dependency.waits):
-        return (
-            Fate.IGNORED,
-            "of live tasks with one name there is only ever one; a second is refused",
-        )
-    return Fate.REFUSED, "numbers of Slurm's name no task of Flow; say --after TASK"
+def _dependency(waits: Waits) -> tuple[Fate, str]:
+    if waits.problems:
+        return Fate.REFUSED, "; ".join(waits.problems)
+    told = [*waits.after, *(f"afterok:{name}_INDEX" for name in waits.each_after)]
+    if waits.is_singleton:
+        told.append("the end of live tasks with its name")
+    return Fate.HONOURED, f"waits for {', '.join(told)}" if told else "nothing is waited for"
 
 
 def _begin(given: Given, reading: Reading) -> tuple[Fate, str]:
@@ -199,7 +205,6 @@ def _signal(given: Given, reading: Reading) -> tuple[Fate, str]:
 
 _JUDGES: Mapping[str, _Judge] = {
     "array": _array,
-    "dependency": _dependency,
     "begin": _begin,
     "export": _export,
     "constraint": _constraint,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 from flow_core.domain.slurm.batch import Batch, MemoryPer
@@ -31,7 +32,10 @@ _COUNT_TASKS = ("ntasks", "ntasks-per-node", "ntasks-per-gpu")
 def variables(
     reading: Reading, batch: Batch, *, count: int, number: int, key: str = ""
 ) -> dict[str, str]:
-    """Return SLURM_* for a script on `count` nodes, whose number is to be `number`, and our own for its start."""
+    """Return SLURM_* for a script on `count` nodes, whose number is to be `number`, and our own for its start.
+
+    What the tasks of an array have besides is told by `array_variables`.
+    """
     found = {
         "SLURM_JOB_ID": str(number),
         "SLURM_JOB_NAME": batch.name,
@@ -53,7 +57,22 @@ def variables(
         found["SLURM_CPUS_PER_TASK"] = str(batch.cpus_per_task)
     if batch.memory is not None and batch.memory.mb:
         found[_MEMORY[batch.memory.per]] = str(batch.memory.mb)
-    return {**found, **_of_array(batch, number), **_of_start(batch)}
+    return {**found, **_of_start(batch)}
+
+
+def array_variables(indices: Sequence[int], number: int) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield each index with what its task has besides; `number` is the whole array's, and its last task's."""
+    step = indices.step if isinstance(indices, range) else 1
+    shared = {
+        "SLURM_ARRAY_JOB_ID": str(number),
+        "SLURM_ARRAY_TASK_COUNT": str(len(indices)),
+        "SLURM_ARRAY_TASK_MIN": str(indices[0]),
+        "SLURM_ARRAY_TASK_MAX": str(indices[-1]),
+        "SLURM_ARRAY_TASK_STEP": str(step),
+    }
+    for place, index in enumerate(indices, 1):
+        own = number if place == len(indices) else number + place
+        yield index, {**shared, "SLURM_JOB_ID": str(own), "SLURM_ARRAY_TASK_ID": str(index)}
 
 
 def tasks_per_node(batch: Batch, count: int) -> str:
@@ -64,21 +83,6 @@ def tasks_per_node(batch: Batch, count: int) -> str:
     return ",".join(
         f"{size}(x{nodes})" if nodes > 1 else str(size) for size, nodes in runs if nodes
     )
-
-
-def _of_array(batch: Batch, number: int) -> dict[str, str]:
-    if batch.array is None:
-        return {}
-    indices = batch.array.indices
-    found = {
-        "SLURM_ARRAY_JOB_ID": str(number),
-        "SLURM_ARRAY_TASK_ID": str(indices[0]),
-        "SLURM_ARRAY_TASK_COUNT": str(len(indices)),
-        "SLURM_ARRAY_TASK_MIN": str(indices[0]),
-        "SLURM_ARRAY_TASK_MAX": str(indices[-1]),
-    }
-    step = indices.step if isinstance(indices, range) else 1
-    return {**found, "SLURM_ARRAY_TASK_STEP": str(step)}
 
 
 def _of_start(batch: Batch) -> dict[str, str]:
