@@ -38,6 +38,14 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "Open a shell on a task's node, or run a command on all of them.",
         ),
         "cp": ("flow_cli.commands.cp:cp", "Copy files to a task's nodes, or from them."),
+        "port": (
+            "flow_cli.commands.port:port",
+            "Have a port of this machine lead to one on a task's node.",
+        ),
+        "jupyter": (
+            "flow_cli.commands.jupyter:jupyter",
+            "Open JupyterLab on a task's node in this machine's browser.",
+        ),
         "upload": (
             "flow_cli.commands.upload:upload",
             "Bring the code as it is now to a task's nodes.",

@@ -43,7 +43,7 @@ class Remote:
             state = look(self._ports, [record])[0].state.value
             raise Conflict(
                 f"{record.name!r} is {state}; no node of it can be reached"
-                if ranks is None
+                if ranks is None or record.spec.num_instances == 1
                 else f"{record.name!r} is {state}; none of the nodes you named can be reached",
                 hint=f"`flow status {record.name}` says what it waits for",
             )

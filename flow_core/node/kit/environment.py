@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import time
-from typing import Any
+from typing import Any, Callable
 
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import path
@@ -33,6 +33,14 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
     else:
         content, wanted = _content(what), str(setup.get("python") or "")
     name = hashlib.sha256("\0".join([what, wanted]).encode() + b"\0" + content).hexdigest()[:20]
+    folder = kept(name, what, env, lambda folder: _make(what, wanted, folder, env))
+    env["VIRTUAL_ENV" if not _is_conda(what) else "CONDA_PREFIX"] = folder
+    env["PATH"] = os.path.join(folder, "bin") + os.pathsep + env.get("PATH", os.defpath)
+    env.pop("PYTHONHOME", None)
+
+
+def kept(name: str, what: str, env: dict[str, str], make: Callable[[str], None]) -> str:
+    """Return the environment of that name, made by `make` if need be; `what` is it for people."""
     folder = os.path.join(_cache(env), "envs", name)
     os.makedirs(os.path.dirname(folder), exist_ok=True)
     with open(folder + ".lock", "w") as lock:
@@ -41,13 +49,11 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
             shutil.rmtree(folder, ignore_errors=True)
             began = time.monotonic()
             _say("makes the environment of %s" % what)
-            _make(what, wanted, folder, env)
+            make(folder)
             with open(os.path.join(folder, ".whole"), "w"):
                 pass
             _say("the environment is made, in %.1f s" % (time.monotonic() - began))
-    env["VIRTUAL_ENV" if not _is_conda(what) else "CONDA_PREFIX"] = folder
-    env["PATH"] = os.path.join(folder, "bin") + os.pathsep + env.get("PATH", os.defpath)
-    env.pop("PYTHONHOME", None)
+    return folder
 
 
 def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
@@ -61,20 +67,22 @@ def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
                 % (what, ", ".join(CONDAS))
             )
         verb = ["create", "-y"] if conda.endswith("micromamba") else ["env", "create"]
-        _run([conda, *verb, "-p", folder, "-f", what], env)
+        run_step([conda, *verb, "-p", folder, "-f", what], env)
         return
-    uv = _uv(env)
+    uv = uv_path(env)
     python = ["--python", wanted] if wanted else ["--python", sys.executable]
     if os.path.basename(what) == "pyproject.toml" and os.path.exists(_beside(what, "uv.lock")):
         locked = dict(env, UV_PROJECT_ENVIRONMENT=folder)
-        _run([uv, "sync", "--locked", "--project", os.path.dirname(what) or ".", *python], locked)
+        run_step(
+            [uv, "sync", "--locked", "--project", os.path.dirname(what) or ".", *python], locked
+        )
         return
-    _run([uv, "venv", "--quiet", *python, folder], env)
+    run_step([uv, "venv", "--quiet", *python, folder], env)
     if not what.startswith("python:"):
-        _run([uv, "pip", "install", "--python", folder, "-r", what], env)
+        run_step([uv, "pip", "install", "--python", folder, "-r", what], env)
 
 
-def _uv(env: dict[str, str]) -> str:
+def uv_path(env: dict[str, str]) -> str:
     """Return uv's path, installed if need be."""
     own = path("tools")
     places = os.pathsep.join(
@@ -84,12 +92,12 @@ def _uv(env: dict[str, str]) -> str:
     if found:
         return found
     _say("installs uv")
-    _run([sys.executable, "-m", "venv", own], env)
-    _run([os.path.join(own, "bin", "python"), "-m", "pip", "install", "--quiet", "uv"], env)
+    run_step([sys.executable, "-m", "venv", own], env)
+    run_step([os.path.join(own, "bin", "python"), "-m", "pip", "install", "--quiet", "uv"], env)
     return os.path.join(own, "bin", "uv")
 
 
-def _run(command: list[str], env: dict[str, str]) -> None:
+def run_step(command: list[str], env: dict[str, str]) -> None:
     """Run one program; what it says is in environment.log, and its last words in the message when it fails."""
     with open(path("environment.log"), "ab") as log:
         try:
