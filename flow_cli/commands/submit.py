@@ -124,7 +124,7 @@ def submit(
     if dry_run:
         return _show_plan(invocation, session, plan)
     if why:
-        invocation.talk.show(why_table(plan))
+        invocation.talk.show(why_table(plan, session.provider.clock.now()))
     confirm_choice(invocation, session, spec, plan, yes=yes)
     for note in plan.notes:
         invocation.talk.say(f"note: {note}", "dim")
@@ -205,7 +205,7 @@ def _show_plan(invocation: Invocation, session: Session, plan: Plan) -> int:
     invocation.out.show(
         plan_panel(plan, now=now, workspace=limits.workspace, simulated=limits.simulated)
     )
-    invocation.out.show(why_table(plan))
+    invocation.out.show(why_table(plan, now))
     return 0
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from flow_cli.show.layout import Cell, Column, Panel, Table
 from flow_cli.show.money import gpu_rate, price_words
 from flow_cli.show.policies import policy_json, policy_words
+from flow_cli.show.prices import price_origin
 from flow_cli.show.text import age, dollars, stamp
 from flow_core.domain.bid import Quote
 from flow_core.domain.duration import format_duration
@@ -101,7 +102,7 @@ def plan_panel(plan: Plan, *, now: datetime, workspace: str, simulated: bool) ->
         ("Where", f"{quote.region} ({quote.type_id})"),
         (
             "Price now",
-            f"{quote.price}/hr, {gpu_rate(quote.price, quote.shape)}, {_source(quote, now)}",
+            f"{quote.price}/hr, {gpu_rate(quote.price, quote.shape)}, {_source(quote)}, {age(quote.as_of, now)} old",
         ),
         (
             "Max price",
@@ -135,18 +136,21 @@ def shown_variable(name: str, value: str) -> str:
     return f"{name}={'(not shown)' if hidden else value}"
 
 
-def why_table(plan: Plan) -> Table:
+def why_table(plan: Plan, now: datetime) -> Table:
     """Return every offer that was looked at, the chosen one first, and why the others were not taken."""
-    rows = [_why_row(plan.quote, "chosen: the cheapest that fits", "green")]
-    rows += [_why_row(each.quote, each.why, "") for each in plan.rejected]
+    rows = [_why_row(plan.quote, now, "chosen: the cheapest that fits", "green")]
+    rows += [_why_row(each.quote, now, each.why, "") for each in plan.rejected]
     columns = (
         Column("Instance type"),
         Column("Region"),
         Column("$/hr", right=True),
+        Column("Age", right=True),
+        Column("Source", wide=True),
         Column("Free", right=True),
         Column("Why", folds=True),
     )
-    return Table(columns=columns, rows=tuple(rows))
+    looked_at = [plan.quote, *(each.quote for each in plan.rejected)]
+    return Table(columns=columns, rows=tuple(rows), notes=(price_origin(looked_at, now),))
 
 
 def plan_json(plan: Plan) -> dict[str, object]:
@@ -161,6 +165,7 @@ def plan_json(plan: Plan) -> dict[str, object]:
             "type_id": plan.quote.type_id,
             "price_per_hour": dollars(plan.quote.price),
             "price_as_of": stamp(plan.quote.as_of),
+            "price_source": plan.quote.source or None,
             "max_price_per_hour": dollars(plan.limit),
             "max_total_per_hour": dollars(plan.total_limit),
             "why_limit": plan.limit_why,
@@ -169,7 +174,9 @@ def plan_json(plan: Plan) -> dict[str, object]:
             "rejected": [
                 {
                     "instance_type": str(each.quote.shape), "region": each.quote.region,
-                    "type_id": each.quote.type_id, "price_per_hour": dollars(each.quote.price), "why": each.why,
+                    "type_id": each.quote.type_id, "price_per_hour": dollars(each.quote.price),
+                    "price_as_of": stamp(each.quote.as_of), "price_source": each.quote.source or None,
+                    "why": each.why,
                 }
                 for each in plan.rejected
             ],
@@ -178,14 +185,15 @@ def plan_json(plan: Plan) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _why_row(quote: Quote, why: str, style: str) -> tuple[Cell, ...]:
+def _why_row(quote: Quote, now: datetime, why: str, style: str) -> tuple[Cell, ...]:
     free = "" if quote.available is None else str(quote.available)
-    texts = (quote.shape.label, quote.region, str(quote.price), free, why)
+    old = age(quote.as_of, now)
+    texts = (quote.shape.label, quote.region, str(quote.price), old, _source(quote), free, why)
     return tuple(Cell(text, style) for text in texts)
 
 
-def _source(quote: Quote, now: datetime) -> str:
-    return f"{quote.source or 'the market'}, {age(quote.as_of, now)} old"
+def _source(quote: Quote) -> str:
+    return quote.source or "the market"
 
 
 def _outlook(plan: Plan) -> str:

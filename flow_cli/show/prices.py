@@ -51,8 +51,15 @@ def price_table(
         columns=columns,
         rows=rows,
         empty=empty,
-        notes=("prices are simulated",) if simulated and rows else (),
+        notes=_notes(quotes, now, simulated=simulated) if rows else (),
     )
+
+
+def price_origin(quotes: Sequence[Quote], now: datetime) -> str:
+    """Return who told the prices of some offers, of which there is one at least, and how old the oldest is."""
+    sources = dict.fromkeys(quote.source or "the market" for quote in quotes)
+    oldest = min(quote.as_of for quote in quotes)
+    return f"prices are from {' and '.join(sources)}, {age(oldest, now)} old at most"
 
 
 def price_json(quotes: Sequence[Quote]) -> list[dict[str, object]]:
@@ -76,6 +83,10 @@ def price_json(quotes: Sequence[Quote]) -> list[dict[str, object]]:
         }
         for quote in in_order(quotes)
     ]
+
+
+def _notes(quotes: Sequence[Quote], now: datetime, *, simulated: bool) -> tuple[str, ...]:
+    return (("prices are simulated",) if simulated else ()) + (price_origin(quotes, now),)
 
 
 def in_order(quotes: Sequence[Quote]) -> list[Quote]:

@@ -73,23 +73,25 @@ def test_detached_prints_the_name_alone(flow, session):
 
 
 def test_a_dry_run_places_nothing(flow, session):
-    """The plan says what was considered and why; no bid and no record exist afterwards."""
+    """The plan says what was considered, by whose prices, and why; no bid and no record exist afterwards."""
     answer = flow(*TRAIN, "--dry-run")
 
     assert 0 == answer.code
     assert "chosen: the cheapest that fits" in answer.out
+    assert "prices are from the pretend market, 0s old at most" in answer.out
     assert [] == list(session.provider.market.bids())
     assert [] == session.tasks.views()
 
 
 def test_a_dry_run_as_json_is_a_plan(flow):
-    """The document holds the limit in dollars per instance-hour, and every rejected offer with its reason."""
+    """It holds the limit in dollars per instance-hour, and every rejected offer with its price's origin and why."""
     plan = flow(*TRAIN, "-N", "2", "--max-price-per-hour", "98.32", "--dry-run", "--json").document[
         "plan"
     ]
 
     assert (98.32, 196.64) == (plan["max_price_per_hour"], plan["max_total_per_hour"])
-    assert all(each["why"] for each in plan["rejected"])
+    assert all(each["why"] and each["price_as_of"] for each in plan["rejected"])
+    assert {"the pretend market"} == {each["price_source"] for each in (plan, *plan["rejected"])}
 
 
 def test_json_is_one_document_at_the_end(flow, pretend_cloud):
