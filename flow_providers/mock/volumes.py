@@ -9,7 +9,7 @@ from attrs import evolve
 
 from flow_core.domain.names import problem_with_name
 from flow_core.domain.volume import Attachment, Interface, Volume
-from flow_core.errors import InUse, InvalidRequest, NameTaken
+from flow_core.errors import InUse, InvalidRequest, NameTaken, QuotaExceeded
 from flow_providers.mock import bidding
 from flow_providers.mock.effects import effect
 from flow_providers.mock.engine import Engine
@@ -18,6 +18,39 @@ from flow_providers.mock.world import World
 
 #: The largest volume. Source: contract, section 2, `max_volume_size_tb` of CPU regions.
 MOST_GB = 32_000
+#: The name of the quota of storage, among those of instance types.
+STORAGE = "Storage"
+#: What a project may store while nothing else was said, all of its volumes together.
+STORAGE_GB = 100 * MOST_GB
+
+
+def stored_gb(world: World, project: str) -> int:
+    """Return how much a project's volumes hold together."""
+    return sum(
+        volume.capacity_gb
+        for volume in world.volumes.live()
+        if (volume.project or world.meta.project) == project
+    )
+
+
+def storage_quota_gb(world: World) -> int:
+    """Return how much a project may store."""
+    quota = world.quotas.held(STORAGE)
+    return quota.most if quota is not None else STORAGE_GB
+
+
+def check_storage(world: World, project: str, capacity_gb: int) -> None:
+    """See that a project may store so much more.
+
+    Raises:
+        QuotaExceeded: it may not.
+    """
+    wanted, most = stored_gb(world, project) + capacity_gb, storage_quota_gb(world)
+    if wanted > most:
+        raise QuotaExceeded(
+            f"the project's volumes would hold {wanted:,} GB together, and {most:,} GB is its quota",
+            hint="delete a volume that nobody needs any more",
+        )
 
 
 class PretendVolumes:
@@ -47,6 +80,7 @@ class PretendVolumes:
                     f"a volume is named {name!r}",
                     hint=f"choose another name, or `flow volume delete {name}`",
                 )
+            check_storage(world, world.meta.project, capacity_gb)
             number = world.draw()
             row = VolumeRow(
                 id=world.new_id("vol"),

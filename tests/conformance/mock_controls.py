@@ -7,6 +7,7 @@ from flow_core.domain.money import Price
 from flow_providers.conformance import Controls
 from flow_providers.mock.control import Control
 from flow_providers.mock.prices import TYPES
+from flow_providers.mock.volumes import STORAGE
 
 #: Longer than any wait of the kit's.
 _LONG = "30d"
@@ -43,4 +44,5 @@ def controls(control: Control) -> Controls:
         lose_node=lose_node,
         reboot_node=reboot_node,
         instance_quota=instance_quota,
+        volume_quota=lambda most_gb: control.set_quota(STORAGE, most_gb),
     )

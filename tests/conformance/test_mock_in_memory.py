@@ -15,7 +15,7 @@ from tests.conformance.mock_controls import controls
 class MemoryRig(Rig):
     """A new cloud for every test, its nodes told what the kit's lines do."""
 
-    may_lack = ("commands", "refuse_login", "volume_quota", "teammate_bids")
+    may_lack = ("commands", "refuse_login", "teammate_bids")
     patience_s = 3600.0
     step_s = 10.0
     a_while_s = 300.0

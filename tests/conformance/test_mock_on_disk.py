@@ -20,7 +20,7 @@ RATE = 600
 class DiskRig(Rig):
     """A new world in a new folder for every test."""
 
-    may_lack = ("refuse_login", "volume_quota", "teammate_bids")
+    may_lack = ("refuse_login", "teammate_bids")
     patience_s = 20.0 * RATE
     step_s = 0.05 * RATE
     a_while_s = 0.3 * RATE

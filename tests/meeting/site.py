@@ -25,7 +25,6 @@ from flow_providers.mock.http.calls import Place
 from flow_providers.mock.http.service import Service
 from flow_providers.mock.memory_nodes import MemoryNodes
 from flow_providers.mock.memory_shell import MemoryShell
-from flow_providers.mock.prices import TYPES
 from flow_providers.mock.rows import NodeRow
 from flow_providers.mock.told import told
 from flow_providers.mock.world import World
@@ -151,10 +150,6 @@ def controls(
         with gate.shut():
             yield
 
-    def quota(most: int) -> None:
-        for name in TYPES:
-            service.control.set_quota(name, most)
-
     return Controls(
         outbid=engine.outbid,
         relent=engine.relent,
@@ -164,7 +159,8 @@ def controls(
         refuse_login=refuse_login,
         lose_node=engine.lose_node,
         reboot_node=engine.reboot_node,
-        instance_quota=quota,
+        instance_quota=engine.instance_quota,
+        volume_quota=engine.volume_quota,
         teammate_bids=teammate,
     )
 

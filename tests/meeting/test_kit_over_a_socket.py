@@ -43,7 +43,7 @@ class MovedClock:
 class SocketRig(Rig):
     """A new world, and a server of its own, for every test."""
 
-    may_lack = ("commands", "logs", "volume_quota", "forward")
+    may_lack = ("commands", "logs", "forward")
     patience_s = 3600.0
     step_s = 10.0
     a_while_s = 300.0

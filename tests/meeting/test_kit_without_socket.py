@@ -28,7 +28,7 @@ from tests.meeting.site import (
 class DoorRig(Rig):
     """A new simulator for every test; its clock is the adapter's too."""
 
-    may_lack = ("commands", "logs", "volume_quota", "forward")
+    may_lack = ("commands", "logs", "forward")
     patience_s = 3600.0
     step_s = 10.0
     a_while_s = 300.0

@@ -14,12 +14,10 @@ from flow_providers.mock.http.messages import Json, Refused, Response, created, 
 from flow_providers.mock.http.shapes import many, text
 from flow_providers.mock.http.wire import when, when_known
 from flow_providers.mock.rounds import held_of_type
-from flow_providers.mock.volumes import MOST_GB
+from flow_providers.mock.volumes import STORAGE, storage_quota_gb, stored_gb
 
 #: The longest name of an API key, and its longest life. Source: contract, sections 1 and 2.
 LONGEST_NAME, LONGEST_LIFE = 59, timedelta(days=366)
-#: How many volumes of the largest size a project may hold; invented.
-STORAGE_GB = 100 * MOST_GB
 
 
 def show_me(call: Call) -> Response:
@@ -112,20 +110,15 @@ def _quotas(call: Call, project: str) -> list[Json]:
                 "name": f"{market.type_name} in {market.region}",
             }
         )
-    stored = sum(
-        volume.capacity_gb
-        for volume in world.volumes.live()
-        if (volume.project or world.meta.project) == project
-    )
     storage = {
         "fid": "quota_storage",
         "project": project,
         "instance_type": None,
-        "product_type": "Storage",
-        "total_quantity": STORAGE_GB,
-        "used_quantity": stored,
+        "product_type": STORAGE,
+        "total_quantity": storage_quota_gb(world),
+        "used_quantity": stored_gb(world, project),
         "units": "GB",
-        "name": "Storage",
+        "name": STORAGE,
     }
     return [*found, storage]
 

@@ -15,7 +15,7 @@ from flow_providers.mock.http.messages import Json, Refused, Response, created, 
 from flow_providers.mock.http.shapes import flag, many, text
 from flow_providers.mock.http.wire import when, when_known
 from flow_providers.mock.rows import VolumeRow
-from flow_providers.mock.volumes import MOST_GB
+from flow_providers.mock.volumes import MOST_GB, check_storage
 
 PATH = "/v2/volumes"
 ONE = PATH + "/{volume_fid}"
@@ -43,6 +43,7 @@ def create_volume(call: Call) -> Response:
     if asked["size_gb"] > MOST_GB:
         raise Refused(400, f"A volume has at most {MOST_GB} GB in {region}")
     _check_name(call, asked["name"], project)
+    check_storage(call.world, project, asked["size_gb"])
     number = call.world.draw()
     row = VolumeRow(
         id=call.world.new_id("vol"),
@@ -125,7 +126,7 @@ ROUTES = (
     Route(
         method="POST", path=PATH, summary="Make a volume.", answer=create_volume, method_name="create",
         changes=True, is_create=True, body=models.VOLUME_ASKED, replies={201: models.VOLUME},
-        errors=(400, 404, 409),
+        errors=(400, 403, 404, 409),
     ),
     Route(
         method="PATCH", path=ONE, summary="Rename a volume.", answer=rename_volume, changes=True,
