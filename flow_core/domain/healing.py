@@ -56,6 +56,29 @@ def outage_of(
     return None
 
 
+def unready_of(
+    record: TaskRecord,
+    bid: Bid | None,
+    allocation: Allocation | None,
+    reports: Sequence[RunReport],
+) -> Outage | None:
+    """Return why nodes that are held can't be told anything, and never could; None when they can, or are not held."""
+    if record.ready_at is not None or bid is None or bid.state is not BidState.ALLOCATED:
+        return None
+    if allocation is not None and allocation.notice is not None:
+        return None
+    nodes = allocation.nodes if allocation is not None else ()
+    if not nodes:
+        return Outage("no node has appeared", Fault.PROVIDER)
+    spoken = {report.rank for report in reports}
+    for node in nodes:
+        if not node.is_reachable:
+            return Outage(f"node {node.rank} is {node.state.value}", Fault.NODE)
+        if node.rank not in spoken:
+            return Outage(f"node {node.rank} does not answer", Fault.NETWORK)
+    return None
+
+
 def is_stranded(
     spec: TaskSpec, allocation: Allocation | None, reports: Sequence[RunReport]
 ) -> bool:

@@ -4,7 +4,8 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 
 1. A task that was cancelled, or whose bid someone else ended, ends.
 2. A command that has ended ends the task: all nodes with 0 is success; the first node to fail fails it.
-3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows.
+3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows. So does
+   one whose nodes were held for `UNREADY` without ever being there and answering.
 4. A bid that outlived its task is withdrawn, a kept one at the same limits; once it is gone the record is released.
    What still runs on kept nodes, as the fellows of a rank that failed do, is ended.
 5. A node that waits for a membership gets one when all its fellows are up.
@@ -26,7 +27,14 @@ from attrs import evolve, frozen
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.budget import lease_ends
-from flow_core.domain.healing import Outage, is_stranded, outage_of, recovery_is_due
+from flow_core.domain.duration import format_duration
+from flow_core.domain.healing import (
+    Outage,
+    is_stranded,
+    outage_of,
+    recovery_is_due,
+    unready_of,
+)
 from flow_core.domain.money import Spend
 from flow_core.domain.record import Fault, Outcome, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
@@ -118,6 +126,9 @@ Action = (
 MISTAKES = (125, 126, 127)
 #: How long a node that is missing is waited for, in the provider's time, before its fellows' failure is believed.
 OUTAGE = timedelta(minutes=15)
+#: How long, in real time, nodes are held that never were all there and answered. Mithril asks to be told of a start
+#: that takes over 20 minutes. Source: contract section 3.
+UNREADY = timedelta(minutes=30)
 
 
 @frozen(kw_only=True)
@@ -125,7 +136,7 @@ class Seen:
     """What is known of one placed task at `now`, the provider's time.
 
     `bid` is None only when the provider no longer knows it. `held` is how long it has held paid nodes so far,
-    `idle_since` since when all of them have had nothing to do.
+    `idle_since` since when all of them have had nothing to do, `unready` for how long they have been held in vain.
     """
 
     record: TaskRecord
@@ -136,6 +147,7 @@ class Seen:
     held: timedelta = timedelta(0)
     spent: Spend = Spend.ZERO
     idle_since: datetime | None = None
+    unready: timedelta = timedelta(0)
 
 
 def decide(seen: Seen) -> list[Action]:
@@ -151,7 +163,7 @@ def decide(seen: Seen) -> list[Action]:
     if end is not None:
         actions.append(end)
     if record.has_ended or end is not None:
-        actions += _closing(seen)
+        actions += _closing(seen, end)
         return actions
     if retry := _retry(seen):
         actions.append(retry)
@@ -303,7 +315,13 @@ def _end(seen: Seen) -> Settle | None:
     if outage is not None and _has_lasted(record, seen.now):
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)
     overdue = _overdue(seen)
-    return Settle(*overdue, None) if overdue is not None else None
+    if overdue is not None:
+        return Settle(*overdue, None)
+    unready = unready_of(record, bid, seen.allocation, seen.reports)
+    if unready is not None and seen.unready >= UNREADY:
+        words = f"{unready.words}, {format_duration(UNREADY)} after its nodes were granted"
+        return Settle(Outcome.FAILED, words, None, unready.fault)
+    return None
 
 
 def _overdue(seen: Seen) -> tuple[Outcome, str] | None:
@@ -335,17 +353,25 @@ def _failed(seen: Seen, code: int, report: RunReport) -> Settle:
     return Settle(Outcome.FAILED, words, code, fault)
 
 
-def _closing(seen: Seen) -> list[Action]:
+def _closing(seen: Seen, end: Settle | None) -> list[Action]:
     record, bid = seen.record, seen.bid
     if bid is None or bid.state is BidState.TERMINATED:
         return [] if record.released else [Release()]
-    if not record.spec.keep or record.cancel_asked:
+    if not record.spec.keep or record.cancel_asked or _never_began(record, end):
         return [Withdraw("the task has ended")]
     overdue = _overdue(seen)
     if overdue is not None:
         return [Withdraw(overdue[1])]
     going = {RunPhase.WAITING, RunPhase.RUNNING}
     return [Stop()] if any(each.phase in going for each in seen.reports) else []
+
+
+def _never_began(record: TaskRecord, end: Settle | None) -> bool:
+    """Whether a task failed without a command to have failed; a kept one's nodes are then of no use."""
+    outcome, code = (
+        (record.outcome, record.exit_code) if end is None else (end.outcome, end.exit_code)
+    )
+    return outcome is Outcome.FAILED and code is None
 
 
 def _delivery(seen: Seen) -> Deliver | None:

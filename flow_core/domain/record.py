@@ -113,6 +113,7 @@ class TaskRecord:
     guard_key_until: datetime | None = None
     retried: int = 0  # how many tries its failures have used up
     began_at: datetime | None = None  # when its nodes were first granted
+    ready_at: datetime | None = None  # when the nodes of its bid first were all there and answered
     cancel_asked: bool = False
     outcome: Outcome | None = None
     exit_code: int | None = None

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import frozen
 
-from flow_core.domain.allocation import Allocation, NodeState
+from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, Quote
 from flow_core.domain.duration import format_duration, rough_duration
 from flow_core.domain.healing import outage_of, recovery_at
-from flow_core.domain.lifecycle import OUTAGE
+from flow_core.domain.lifecycle import OUTAGE, UNREADY
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task_parts import Recover
@@ -119,6 +120,11 @@ def _market_reason(bid: Bid, quote: Quote | None, outbid: bool) -> str:
         return f"{lead}; waiting for the market at a limit of {bid.limit}/hr in {bid.region}"
     if bid.limit < quote.price:
         return f"{lead}; the {bid.limit}/hr limit is under the clearing price of {quote.price}/hr in {bid.region}"
+    if bid.limit == quote.price > quote.floor:
+        # The price is what the highest loser bids, which may be this very bid.
+        return (
+            f"{lead}; the {bid.limit}/hr limit is no more than the clearing price in {bid.region}"
+        )
     if quote.available is not None and quote.available < bid.quantity:
         return f"{lead}; {quote.available} of {bid.quantity} instances are free in {bid.region}"
     return f"{lead}; the market looks at it next round ({bid.limit}/hr limit, {quote.price}/hr now, {bid.region})"
@@ -127,20 +133,26 @@ def _market_reason(bid: Bid, quote: Quote | None, outbid: bool) -> str:
 def _starting(
     view: TaskView, record: TaskRecord, allocation: Allocation | None, since: datetime
 ) -> Waiting:
-    began = record.began_at or since
-    if allocation is None or not allocation.nodes:
-        return Waiting(
-            what="allocated; waiting for the nodes to appear", since=began, then="they boot"
-        )
-    up = sum(node.is_reachable for node in allocation.nodes)
-    if up < len(allocation.nodes):
-        lost = sum(node.state is NodeState.LOST for node in allocation.nodes)
+    nodes = allocation.nodes if allocation is not None else ()
+    is_ready = record.ready_at is not None or len(view.reports) >= len(nodes) > 0
+    return Waiting(
+        what=_starting_words(view, nodes),
+        since=record.began_at or since,
+        then="the command starts"
+        if is_ready
+        else f"the command starts ({format_duration(UNREADY)} at most)",
+    )
+
+
+def _starting_words(view: TaskView, nodes: Sequence[Node]) -> str:
+    if not nodes:
+        return "allocated; waiting for the nodes to appear"
+    up = sum(node.is_reachable for node in nodes)
+    if up < len(nodes):
+        lost = sum(node.state is NodeState.LOST for node in nodes)
         broken = f", {lost} lost" if lost else ""
-        return Waiting(
-            what=f"nodes are booting ({up} of {len(allocation.nodes)} up{broken})",
-            since=began,
-            then="the command starts",
-        )
+        return f"nodes are booting ({up} of {len(nodes)} up{broken})"
+    if len(view.reports) < len(nodes):
+        return f"nodes are up; {len(view.reports)} of {len(nodes)} answer"
     words = next((report.waiting_for for report in view.reports if report.waiting_for), "")
-    what = f"the nodes wait for {words}" if words else "the node script is starting"
-    return Waiting(what=what, since=began, then="the command starts")
+    return f"the nodes wait for {words}" if words else "the node script is starting"

@@ -111,6 +111,7 @@ class Reconciling:
             sent_at=bid.created_at,
             bid_id=bid.id,
             began_at=self._began(bid),
+            ready_at=ports.provider.clock.now(),
             owner=bid.owner,
             # Memberships are numbered, and the nodes refuse one older than they know. How far the other machine has
             # counted isn't told, so this one goes on from a number that grows faster than any machine delivers.

@@ -56,6 +56,7 @@ def rebid(ports: Ports, record: TaskRecord) -> TaskRecord:
         bid_state=None,
         sent_at=None,
         absent_since=None,
+        ready_at=None,
         membership=0,
         membership_signature="",
         preempted_at=None,

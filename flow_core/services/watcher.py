@@ -58,6 +58,7 @@ from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
 from flow_core.services.reserved import launch
 from flow_core.services.ssh_hosts import publish
+from flow_core.services.starting import SOON, Starting
 
 _WORDS = {
     BidState.OPEN: "waiting for the market",
@@ -86,6 +87,7 @@ class Watcher:
         self._costs = Costs(ports)
         self._renewals = Renewals(ports)
         self._idling = Idling(ports)
+        self._starting = Starting(ports)
         self._deadlines: list[datetime] = []
         self._troubles: dict[str, str] = {}
 
@@ -204,6 +206,7 @@ class Watcher:
             return
         if record.spec.reservation is not None and not (record.has_ended or record.cancel_asked):
             launch(self._ports, view)
+        unready = self._starting.lasts(view)
         seen = Seen(
             record=record,
             bid=view.bid,
@@ -213,7 +216,10 @@ class Watcher:
             held=cost.held,
             spent=cost.spent,
             idle_since=self._idling.since(view),
+            unready=unready or timedelta(0),
         )
+        if unready is not None:
+            self._deadlines.append(seen.now + SOON)
         if record.spec.idle_timeout is not None and view.allocation is not None:
             self._deadlines.append(seen.now + min(PAUSE, record.spec.idle_timeout / 4))
         deadline = deadline_of(seen) if not record.has_ended or record.spec.keep else None

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.lifecycle import (
+    UNREADY,
     Deliver,
     Observe,
     Release,
@@ -227,7 +228,7 @@ def test_nothing_that_can_cost_money_is_let_go(
     phase: RunPhase,
     code: int,
 ):
-    """A record is released only when its bid is gone; a live bid of an ended task is withdrawn unless kept."""
+    """A record is released only when its bid is gone; a live bid of an ended task is withdrawn unless kept for use."""
     now = evolve(
         record(), outcome=outcome, cancel_asked=cancel, spec=evolve(record().spec, keep=keep)
     )
@@ -239,4 +240,41 @@ def test_nothing_that_can_cost_money_is_let_go(
     ended = outcome is not None or any(isinstance(action, Settle) for action in actions)
     withdraws = any(isinstance(action, Withdraw) for action in actions)
     assert not releases or state is BidState.TERMINATED
-    assert withdraws == (ended and state is not BidState.TERMINATED and (cancel or not keep))
+    # A record that failed without an exit code never had nodes to run anything on.
+    kept = keep and not cancel and outcome is not Outcome.FAILED
+    assert withdraws == (ended and state is not BidState.TERMINATED and not kept)
+
+
+SILENT = {
+    "no node has appeared": (),
+    "node 1 is starting": (
+        Node(id="n0", rank=0, state=NodeState.RUNNING),
+        Node(id="n1", rank=1, state=NodeState.STARTING),
+    ),
+    "node 1 does not answer": allocation(2).nodes,
+}
+
+
+@pytest.mark.parametrize("words", SILENT)
+@pytest.mark.parametrize("keep", [False, True])
+def test_nodes_that_never_are_ready_end_their_task(words, keep):
+    """Half an hour of nodes that nothing can be told ends the task and its cost, a kept one's too."""
+    plain = record(2)
+    held = seen(
+        record=evolve(plain, spec=evolve(plain.spec, keep=keep)),
+        allocation=Allocation(bid_id="bid_1", nodes=SILENT[words]),
+        reports=(report(0, RunPhase.WAITING),) if SILENT[words] else (),
+        unready=UNREADY,
+    )
+
+    settled, withdrawn = decide(held)
+    assert f"{words}, 30m after its nodes were granted" == settled.reason
+    assert (Outcome.FAILED, None, Withdraw) == (settled.outcome, settled.exit_code, type(withdrawn))
+    assert [] == decide(evolve(held, unready=UNREADY - timedelta(seconds=1)))
+
+
+def test_nodes_that_were_ready_may_be_silent():
+    """A task that was told something goes on where this machine can't see it."""
+    at_work = record(2, ready_at=NOW)
+
+    assert [] == decide(seen(record=at_work, allocation=allocation(2), reports=(), unready=UNREADY))
