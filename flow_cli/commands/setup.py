@@ -127,6 +127,12 @@ def _tell(
             invocation.talk.say(
                 f"warning: {entry.origin} outranks the {setting} set here", "yellow"
             )
+    url = settings.entries["api_url"]
+    if url.value is not None and not url.origin.startswith(file) and "api_url" not in written:
+        invocation.talk.say(
+            f"note: {url.origin} says where the API is and isn't written down; `--api-url {url.value}` would be",
+            "dim",
+        )
     invocation.talk.say("Try it: flow submit nvidia-smi")
 
 

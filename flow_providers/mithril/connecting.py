@@ -91,7 +91,9 @@ def open_provider(
     server = ServerClock(clock)
     http = Http(
         url,
-        bearer=Bearer(origin_of(url), find_key, missing="no usable API key for Mithril is set"),
+        bearer=Bearer(
+            origin_of(url), find_key, missing=f"no usable API key for {origin_of(url)} is set"
+        ),
         clock=clock,
         timeouts=timeouts,
         retries=retries,

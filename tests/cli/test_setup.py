@@ -316,6 +316,14 @@ def test_another_address_gets_a_key_of_its_own(machine, ring):
     assert 'api_url = "http://127.0.0.1:8080"' in machine.settings.read_text()
 
 
+def test_an_address_from_a_variable_is_told_to_be_kept_nowhere(machine):
+    """The key is kept for that address alone, so the user hears that the variable stays necessary."""
+    answer = set_up(machine, *FLAGS, MITHRIL_API_URL="http://127.0.0.1:8080")
+
+    assert "environment MITHRIL_API_URL says where the API is and isn't written down" in answer.err
+    assert "api_url" not in machine.settings.read_text()
+
+
 def test_a_variable_that_outranks_an_answer_is_told(machine):
     """An answer that a variable overrides is written, with a warning."""
     answer = set_up(machine, *FLAGS, MITHRIL_PROJECT="serving")
