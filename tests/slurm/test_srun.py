@@ -122,6 +122,47 @@ def test_a_signal_before_the_end_reaches_the_script(nodes: Nodes):
     assert (5, "told\n") == (done.returncode, done.stdout)
 
 
+def test_what_comes_in_reaches_every_task_or_one(nodes: Nodes):
+    """What srun reads goes to all of its tasks, or to the one that --input names; without any there is nothing."""
+    done = nodes.run(
+        "-n 2",
+        "printf 'a\\nb\\n' | srun -l cat\necho c | srun -l --input 1 cat\necho d >in; srun -i in -n1 cat\n"
+        "srun -n1 cat\nyes | head -c 300000 | srun -n1 true; echo $?\nsinfo\n",
+    )
+
+    lines = done.stdout.splitlines()
+    assert ["0: a", "0: b", "1: a", "1: b"] == sorted(lines[:4])
+    assert ["1: c", "d", "0"] == lines[4:7]
+    assert ["PARTITION", "AVAIL", "TIMELIMIT", "NODES", "STATE", "NODELIST"] == lines[7].split()
+    assert ["flow*", "up", "infinite", "2", "alloc", "127.0.0.1,127.0.0.1"] == lines[8].split()
+
+
+def test_a_step_has_a_time_limit_and_hears_signals(nodes: Nodes):
+    """--time ends a step; --signal without B: goes to the steps that run, not to the script."""
+    done = nodes.run(
+        "-n 2 -t 1 --signal=USR1@57",
+        "srun -n1 -t 0:01 sleep 40; echo $?\n"
+        "srun bash -c 'trap \"echo told; exit 4\" USR1; sleep 40 >/dev/null 2>&1 & wait'; echo $?\n",
+    )
+
+    assert ["143", "told", "told", "4"] == done.stdout.splitlines()
+    assert "time limit is over" in done.stderr
+
+
+def test_what_a_script_writes_is_in_its_file_and_its_log(nodes: Nodes):
+    """--output and --error are files in the workspace, patterns replaced and folders made, beside the log."""
+    done = nodes.run(
+        "-J fold -o logs/%x-%5j-%N.out -e logs/%A_%s.err",
+        "echo hello; echo oh >&2; srun -n1 echo step\n",
+    )
+    folder = nodes.folder / "node0" / "workspace" / "logs"
+
+    assert (
+        "hello\nstep\n" == done.stdout == (folder / "fold-00077-127.0.0.1.out").read_text("utf-8")
+    )
+    assert "oh\n" == done.stderr == (folder / "77_batch.err").read_text("utf-8")
+
+
 def test_tasks_hear_that_their_node_stops(nodes: Nodes):
     """TERM for a node's agent is TERM for its tasks, which may save and end as they like."""
     done = nodes.run(

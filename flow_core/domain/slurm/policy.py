@@ -58,6 +58,9 @@ _HONOURED = {
     "time": "the script is ended then; max_run_time allows 20 minutes more for nodes to boot",
     "chdir": "working_dir",
     "input": "the script's standard input",
+    "output": "written on the first node, and seen in the log too; its folder is made",
+    "error": "written on the first node, and seen in the log too; its folder is made",
+    "open-mode": "whether files of an earlier start are kept",
     "signal": "sent before the time limit",
     "requeue": "a script that lost its nodes starts again from its first line, with SLURM_RESTART_COUNT",
     "no-requeue": "a script that lost its nodes ends instead of starting again",
@@ -84,7 +87,6 @@ _IGNORED = {
     **dict.fromkeys(("mail-type", "mail-user"), "no mail is sent; flow status and flow logs tell"),
     **dict.fromkeys(("cpu-freq", "gpu-freq", "power", "profile", "acctg-freq", "context"),
                     "instances run as they are"),
-    **dict.fromkeys(("output", "error", "open-mode"), "flow logs has all that is written; no file is made"),
     **dict.fromkeys(("wait-all-nodes", "no-kill", "delay-boot", "reboot", "batch"),
                     "all instances are granted together"),
     **dict.fromkeys(("get-user-env", "propagate", "export-file"), "this machine's variables and limits stay here"),
@@ -198,9 +200,8 @@ def _signal(given: Given, reading: Reading) -> tuple[Fate, str]:
     signal = reading.batch.signal if reading.batch else None
     if reading.batch is None or signal is None or reading.batch.time_limit is None:
         return Fate.IGNORED, "without --time there is no end to send it before"
-    if not signal.to_batch:
-        return Fate.IGNORED, "it would go to steps of srun only; write B: for the script itself"
-    return Fate.HONOURED, "sent to the script before its time is up"
+    whom = "script" if signal.to_batch else "steps of srun"
+    return Fate.HONOURED, f"sent to the {whom} before its time is up"
 
 
 _JUDGES: Mapping[str, _Judge] = {

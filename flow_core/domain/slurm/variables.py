@@ -89,11 +89,18 @@ def _of_start(batch: Batch) -> dict[str, str]:
     found = {}
     if batch.time_limit is not None:
         found["FLOW_SLURM_TIME_S"] = str(batch.time_limit // timedelta(seconds=1))
-        if batch.signal is not None and batch.signal.to_batch:
+        if batch.signal is not None:
             before = batch.signal.before // timedelta(seconds=1)
-            found["FLOW_SLURM_SIGNAL"] = f"{batch.signal.name}@{before}"
+            whom = "" if batch.signal.to_batch else "@steps"
+            found["FLOW_SLURM_SIGNAL"] = f"{batch.signal.name}@{before}{whom}"
     if batch.requeue is False:
         found["FLOW_SLURM_REQUEUE"] = "no"
+    if batch.output is not None:
+        found["FLOW_SLURM_OUTPUT"] = batch.output
+    if batch.error is not None:
+        found["FLOW_SLURM_ERROR"] = batch.error
+    if batch.appends:
+        found["FLOW_SLURM_APPENDS"] = "yes"
     if batch.input is not None:
         found["FLOW_SLURM_INPUT"] = batch.input
     for word in (batch.export or "").split(","):

@@ -2,8 +2,8 @@
 
 An agent listens on the node's own port; srun connects, once a step and node. The agent says a nonce; srun answers
 with a line that holds its request and an HMAC of nonce and request under the task's key, which never travels. After
-that each side sends JSON lines: the agent `out` (base64) and `exit`, srun `signal`. A connection that ends early ends
-its tasks. Nothing is encrypted: nodes of a task share a private network, as with torch's own rendezvous.
+that each side sends JSON lines: the agent `out` (base64) and `exit`, srun `in` (base64) and `signal`. A connection that
+ends early ends its tasks. Nothing is encrypted: nodes of a task share a private network, as with torch's rendezvous.
 
 Python 3.8, standard library only.
 """
@@ -15,6 +15,7 @@ import hashlib
 import hmac
 import json
 import os
+import queue
 import secrets
 import signal
 import socket
@@ -122,6 +123,7 @@ class Step:
         self.lock = threading.Lock()
         #: Set once every task has been started: one that runs may have its node stopped before we know its number.
         self.started = threading.Event()
+        self.heard: queue.Queue = queue.Queue()  # type: ignore[type-arg]
         self.children: Dict[int, subprocess.Popen] = {}  # type: ignore[type-arg]
 
     def run(self) -> None:
@@ -143,8 +145,8 @@ class Step:
         self.started.set()
         for thread in waiting:
             thread.start()
-        hearing = threading.Thread(target=self.hear, daemon=True)
-        hearing.start()
+        for act in (self.hear, self.feed):
+            threading.Thread(target=act, daemon=True).start()
         for thread in waiting:
             thread.join()
         self.say({"over": True})
@@ -160,8 +162,9 @@ class Step:
                 env[name] = value
         if self.own.get("FLOW_SLURM_BIN"):
             env["PATH"] = self.own["FLOW_SLURM_BIN"] + os.pathsep + env.get("PATH", os.defpath)
+        hears = subprocess.PIPE if task.get("stdin") else subprocess.DEVNULL
         return subprocess.Popen(
-            self.asked["argv"], cwd=self.folder(self.asked["cwd"]), env=env, stdin=subprocess.DEVNULL,
+            self.asked["argv"], cwd=self.folder(self.asked["cwd"]), env=env, stdin=hears,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, bufsize=0,
         )  # fmt: skip
 
@@ -210,10 +213,30 @@ class Step:
         """Do what srun asks for while tasks run; when it has gone, end them."""
         try:
             for line in self.stream:
-                self.tell(int(json.loads(line)["signal"]))
+                message = json.loads(line)
+                if "in" in message:
+                    self.heard.put(base64.b64decode(message["in"]))
+                else:
+                    self.tell(int(message["signal"]))
         except (OSError, ValueError, KeyError):
             pass
+        self.heard.put(b"")
         self.tell(signal.SIGKILL)
+
+    def feed(self) -> None:
+        """Give tasks that hear what srun reads, to its end, at the pace of the slowest; signals don't wait for that."""
+        self.started.wait()
+        hearing = [child.stdin for child in self.children.values() if child.stdin is not None]
+        data = b"" if not hearing else self.heard.get()
+        while data:
+            for ear in hearing:
+                try:
+                    ear.write(data)
+                except OSError:
+                    pass  # it has ended, or closed its ear
+            data = self.heard.get()
+        for ear in hearing:
+            ear.close()
 
     def tell(self, number: int) -> None:
         """Signal every task that still runs, and what it started; those that are being started too."""

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs a batch script on the first node as Slurm's batch step would: its variables, its time limit, its own file.
 #   FLOW_SLURM_TIME_S   seconds after which it is told to end (TERM), and 30 later made to (KILL); none without
-#   FLOW_SLURM_SIGNAL   NAME@SECONDS: a signal for the script that long before its time is up
+#   FLOW_SLURM_SIGNAL   NAME@SECONDS: a signal for the script that long before its time is up; @SECONDS@steps for its steps
 #   FLOW_SLURM_REQUEUE  no: a script that lost its nodes is not started again
 #   FLOW_SLURM_INPUT    the file that is its standard input
 # All else that it knows is Flow's own: FLOW_NODES, FLOW_NUM_NODES, FLOW_GPUS, FLOW_RESTART_COUNT.
@@ -19,6 +19,7 @@ for each in RANK WORLD_SIZE LOCAL_RANK LOCAL_WORLD_SIZE NNODES NODE_RANK MASTER_
   unset "$each" "PET_$each"
 done
 home=${FLOW_HOME:-/nowhere}/slurm
+rm -rf "$home/steps"
 mkdir -p "$home/tmp" 2>/dev/null || { home=$(mktemp -d) && mkdir "$home/tmp"; } || exit 125
 cpus=$(nproc 2>/dev/null || echo 1)
 count=${FLOW_NUM_NODES:-1}
@@ -74,12 +75,20 @@ if [ -n "${FLOW_SLURM_TIME_S:-}" ]; then
   (
     trap '' TERM
     end=$(($(date +%s) + FLOW_SLURM_TIME_S))
-    name=${FLOW_SLURM_SIGNAL%@*}
-    early=${FLOW_SLURM_SIGNAL##*@}
+    name=${FLOW_SLURM_SIGNAL%%@*}
+    early=${FLOW_SLURM_SIGNAL#*@}
+    whom=${early#"${early%%@*}"}
+    early=${early%%@*}
     while kill -0 $$ 2>/dev/null; do
       left=$((end - $(date +%s)))
       if [ -n "$name" ] && [ "$left" -le "$early" ]; then
-        kill -s "$name" $$
+        if [ -z "$whom" ]; then
+          kill -s "$name" $$
+        else
+          for each in "$home"/steps/*; do
+            kill -s "$name" "${each##*/}"
+          done
+        fi
         name=
       fi
       if [ "$left" -le 0 ]; then

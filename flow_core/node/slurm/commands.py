@@ -12,16 +12,17 @@ import sys
 import threading
 from typing import Any, Dict, List
 
-from flow_core.node.slurm import srun
+from flow_core.node.slurm import srun, tee
 from flow_core.node.slurm.agent import Agent
 from flow_core.node.slurm.layout import Wrong, hostnames
 
+#: How long what a script left behind may go on holding its output.
+LAST_WORDS_S = 2.0
 _ELSEWHERE = {
     "sbatch": "submit from your own machine with `flow submit`",
     "squeue": "`flow status` on your own machine lists tasks",
     "scancel": "`flow cancel TASK` on your own machine ends one",
     "sacct": "`flow status TASK` on your own machine has its history",
-    "sinfo": "`flow price` on your own machine lists what is on offer",
 }
 
 
@@ -32,6 +33,8 @@ def main() -> None:
         sys.exit(srun.main(words))
     if name == "scontrol":
         sys.exit(scontrol(words))
+    if name == "sinfo":
+        sys.exit(sinfo())
     if name in ("module", "ml"):
         sys.stderr.write(
             "flow: module %s does nothing here; the image has what it has\n" % " ".join(words)
@@ -63,6 +66,18 @@ def scontrol(words: List[str]) -> int:
     return 1
 
 
+def sinfo() -> int:
+    """Show this task's nodes as Slurm would a partition: there are no others to see from here."""
+    env = os.environ
+    nodes = env.get("SLURM_JOB_NODELIST", "")
+    line = "%-9s %5s %10s %5s %6s %s\n"
+    sys.stdout.write(line % ("PARTITION", "AVAIL", "TIMELIMIT", "NODES", "STATE", "NODELIST"))
+    sys.stdout.write(
+        line % ("flow*", "up", "infinite", env.get("SLURM_JOB_NUM_NODES", "1"), "alloc", nodes)
+    )
+    return 0
+
+
 def agent(rank: int) -> int:
     """Serve the other nodes' steps until the script has ended."""
     try:
@@ -82,7 +97,11 @@ def batch(words: List[str]) -> int:
         threading.Thread(target=Agent(0, env).serve, daemon=True).start()
     except OSError as error:
         sys.stderr.write("flow: srun can't run tasks on this node: %s\n" % error)
-    child = subprocess.Popen(words)
+    out, err = tee.files_of(env)
+    pipe = subprocess.PIPE
+    child = subprocess.Popen(
+        words, stdout=pipe if out is not None else None, stderr=pipe if err is not None else None
+    )
 
     def pass_on(number: int, _: Any) -> None:
         if child.poll() is None:
@@ -99,7 +118,17 @@ def batch(words: List[str]) -> int:
         signal.signal(number, pass_on)
     # TERM comes to the whole group, the script included; the parent outlives it to end the steps.
     signal.signal(signal.SIGTERM, lambda *_: None)
+    copies = [
+        tee.copying(source, target, file)
+        for source, target, file in (
+            (child.stdout, sys.stdout.buffer, out),
+            (child.stderr, sys.stderr.buffer, err),
+        )
+        if source is not None
+    ]
     code = child.wait()
+    for copy in copies:
+        copy.join(LAST_WORDS_S)
     for rank, host in enumerate(env["FLOW_NODES"].split()):
         if rank:
             try:

@@ -199,6 +199,27 @@ def gpus_of_a_task(options: Dict[str, str], env: Dict[str, str]) -> int:
     return int(number) if number.isdigit() else 0
 
 
+def seconds_of(text: str) -> int:
+    """Return a time limit in seconds: minutes, minutes:seconds, hours:minutes:seconds, with days-; 0 for none."""
+    if not text or text.lower() in ("infinite", "unlimited", "-1"):
+        return 0
+    days, dash, rest = text.rpartition("-")
+    try:
+        parts = [int(each) for each in rest.split(":")]
+        day = int(days) if dash else 0
+    except ValueError as error:
+        raise Wrong("--time=%s is no time limit" % text) from error
+    if len(parts) > 3:
+        raise Wrong("--time=%s is no time limit" % text)
+    if dash:
+        hours, minutes, seconds = [*parts, 0, 0][:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, [*parts, 0][:2]
+    return ((day * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def hostnames(text: str) -> List[str]:
     """Return the hosts of a list such as `n[01-03,7],m1`, in order."""
     found: List[str] = []

@@ -16,7 +16,8 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any, Dict, List, Tuple
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Tuple
 
 from flow_core.node.slurm.agent import GRACE_S, port_of, proof
 from flow_core.node.slurm.layout import (
@@ -25,11 +26,22 @@ from flow_core.node.slurm.layout import (
     expanded,
     gpus_of_a_task,
     read_words,
+    seconds_of,
     shares,
     task_env,
 )
 
 CONNECT_S = 60
+#: Which task hears what comes in, where it is not one of them.
+EVERYBODY, NOBODY = -1, -2
+#: Signals that steps are told.
+PASSED_ON = tuple(
+    number
+    for number in sorted(signal.valid_signals())
+    if number
+    not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCHLD, signal.SIGPIPE, signal.SIGTSTP, signal.SIGTTIN,
+            signal.SIGTTOU, signal.SIGWINCH, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+)  # fmt: skip
 
 
 def main(words: List[str]) -> int:
@@ -59,6 +71,8 @@ class Running:
         self.codes: Dict[int, int] = {}
         self.files: Dict[str, Any] = {}
         self.rest: Dict[Tuple[int, int], bytes] = {}
+        self.lock = threading.Lock()
+        self.hearing = hearers(options)
         self.killing = False
 
     def run(self) -> int:
@@ -68,23 +82,33 @@ class Running:
                 sys.stderr.write(
                     "srun: note: --%s is not heard; tasks run where the script runs\n" % name
                 )
-        for number in (
-            signal.SIGTERM,
-            signal.SIGINT,
-            signal.SIGUSR1,
-            signal.SIGUSR2,
-            signal.SIGHUP,
-        ):
+        for number in PASSED_ON:
             signal.signal(number, lambda got, _: self.events.put(("signal", got)))
+        limit_s = seconds_of(self.options.get("time", ""))
+        if limit_s:
+            self.after(limit_s, ("late", limit_s))
         for place, share in enumerate(self.found):
             stream = self.connect(place, share)
             self.streams.append(stream)
             threading.Thread(target=self.listen, args=(place, stream), daemon=True).start()
+        if self.hearing != NOBODY:
+            threading.Thread(target=self.feed, daemon=True).start()
         left = len(self.found)
+        with noted(self.env):
+            self.follow(left)
+        for (task, fd), data in sorted(self.rest.items()):
+            self.write_line(task, fd, data + b"\n" if data else b"")
+        return max(self.codes.values(), default=0)
+
+    def follow(self, left: int) -> None:
+        """Do what events ask for until every node has said its last word."""
         while left:
             what, value = self.events.get()
             if what == "signal":
                 self.tell(value)
+            elif what == "late":
+                sys.stderr.write("srun: error: step %d: its time limit is over\n" % self.step)
+                self.end()
             elif what == "lost":
                 left -= 1
                 for task in self.found[value].tasks:
@@ -94,9 +118,26 @@ class Running:
                 self.write(value["out"], value["fd"], base64.b64decode(value["data"]))
             elif "exit" in value:
                 self.ended(value["exit"], value["code"])
-        for (task, fd), data in sorted(self.rest.items()):
-            self.write_line(task, fd, data + b"\n" if data else b"")
-        return max(self.codes.values(), default=0)
+
+    def feed(self) -> None:
+        """Pass on what comes in, to the end."""
+        name = self.options.get("input", "")
+        path = name if name and name != "all" and not name.isdigit() else ""
+        try:
+            source = os.open(path, os.O_RDONLY) if path else 0
+            data = os.read(source, 65536)
+            while data:
+                self.send({"in": base64.b64encode(data).decode()})
+                data = os.read(source, 65536)
+        except OSError as error:
+            sys.stderr.write("srun: error: its input: %s\n" % error)
+        self.send({"in": ""})
+
+    def after(self, seconds: float, event: Tuple[str, Any]) -> None:
+        """Have an event happen later, unless the step ends before."""
+        timer = threading.Timer(seconds, self.events.put, [event])
+        timer.daemon = True
+        timer.start()
 
     def connect(self, place: int, share: Share) -> Any:
         """Ask one node's agent for its share."""
@@ -116,7 +157,11 @@ class Running:
                 "cwd": self.options.get("chdir") or os.getcwd(),
                 "workspace": workspace,
                 "tasks": [
-                    {"id": task, "env": task_env(self.found, place, local, self.step, each)}
+                    {
+                        "id": task,
+                        "env": task_env(self.found, place, local, self.step, each),
+                        "stdin": self.hearing in (EVERYBODY, task),
+                    }
                     for local, task in enumerate(share.tasks)
                 ],
             }
@@ -144,19 +189,27 @@ class Running:
         bad = self.options.get("kill-on-bad-exit", "0")
         if code and bad != "0" and not self.killing:
             self.killing = True
-            self.tell(signal.SIGTERM)
-            timer = threading.Timer(GRACE_S, self.tell, [signal.SIGKILL])
-            timer.daemon = True
-            timer.start()
+            self.end()
+
+    def end(self) -> None:
+        """End every task: TERM, and KILL for those that go on."""
+        self.tell(signal.SIGTERM)
+        self.after(GRACE_S, ("signal", signal.SIGKILL))
 
     def tell(self, number: int) -> None:
         """Pass a signal on to every node."""
-        for stream in self.streams:
-            try:
-                stream.write(json.dumps({"signal": int(number)}).encode() + b"\n")
-                stream.flush()
-            except OSError:
-                pass
+        self.send({"signal": int(number)})
+
+    def send(self, message: Dict[str, Any]) -> None:
+        """Say one line to every node; those that are gone hear nothing."""
+        line = json.dumps(message).encode() + b"\n"
+        with self.lock:
+            for stream in self.streams:
+                try:
+                    stream.write(line)
+                    stream.flush()
+                except (OSError, ValueError):
+                    pass
 
     def write(self, task: int, fd: int, data: bytes) -> None:
         """Put out what a task wrote: with a label line by line, else as it comes."""
@@ -227,6 +280,36 @@ def connected(rank: int, host: str, env: Dict[str, str], patience_s: float) -> s
             connection.settimeout(None)
             return connection
     raise Wrong("node %d (%s) does not answer: %s" % (rank, host, problem))
+
+
+def hearers(options: Dict[str, str]) -> int:
+    """Return which task hears srun's standard input: all, one, or none where it is empty anyway."""
+    told = options.get("input", "all")
+    if told == "none":
+        return NOBODY
+    if told.isdigit():
+        return int(told)
+    if told == "all":
+        try:
+            here, nothing = os.fstat(0), os.stat(os.devnull)
+        except OSError:
+            return NOBODY
+        return NOBODY if here.st_rdev == nothing.st_rdev else EVERYBODY
+    return EVERYBODY
+
+
+@contextmanager
+def noted(env: Dict[str, str]) -> Iterator[None]:
+    """While entered, the script's parent knows that this step runs, and can signal it."""
+    folder = os.path.join(os.path.dirname(env["SLURM_TMPDIR"]), "steps")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, str(os.getpid()))
+    with open(path, "w"):
+        pass
+    try:
+        yield
+    finally:
+        os.unlink(path)
 
 
 def next_step(env: Dict[str, str]) -> int:
