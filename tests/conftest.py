@@ -23,15 +23,22 @@ settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 ROOT = Path(__file__).resolve().parents[1]
 
-#: Where real processes race on a machine with few cores. A test there that fails once is run once more, and pytest
-#: says so; a test that fails twice has failed. Each flake is a bug to be found: see the issue tracker, not this list.
-RACING = ("tests/sim_nodes/", "tests/mock/test_process_nodes", "tests/watch/", "tests/ssh/")
+#: Tests that share an engine or a cluster, which takes longer to start than they do: one worker runs them all.
+SHARING = ("tests/local_docker/", "tests/slurm/", "tests/slurm_provider/")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of real processes a second try."""
+    """Keep each file's tests on one worker, and give those of real processes a second try.
+
+    Slow tests start real processes, which race on a machine with few cores. One that fails is run once more, and
+    pytest says so; a test that fails twice has failed. Each rerun is a bug to be found.
+    """
     for item in items:
-        if item.nodeid.startswith(RACING):
+        place = item.nodeid.partition("::")[0]
+        group = next((each for each in SHARING if place.startswith(each)), place)
+        item.add_marker(pytest.mark.xdist_group(group))
+        if item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
 
