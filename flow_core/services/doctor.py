@@ -18,7 +18,7 @@ from flow_core.domain.money import Price
 from flow_core.errors import FlowError, InvalidRequest, NotAuthorized, Transient, WaitTimedOut
 from flow_core.ports.machine import LocalKey, Machine
 from flow_core.ports.provider import Provider
-from flow_core.ports.setup import Takes
+from flow_core.ports.setup import Question, Takes
 from flow_core.services.ports import Ports
 from flow_core.services.reconciling import Reconciling, Stray
 
@@ -83,6 +83,9 @@ class Doctor:
                 yield self._examined(check, lambda look=look: look(origin), network=True)  # type: ignore[misc]
             yield self._examined("clock", lambda: self._clock(origin), network=True)
         yield self._examined("key", self._key, network=origin is not None)
+        for question in self._open_questions():
+            name = question.setting
+            yield self._examined(name, lambda name=name: self._answer(name))  # type: ignore[misc]
         for name, role, examine in (
             ("project", provider.projects, self._project),
             ("quota", provider.projects, self._quota),
@@ -148,6 +151,17 @@ class Doctor:
         if setup is None or not secrets:
             return Finding("key", Health.OK, "none is needed")
         return Finding("key", Health.OK, f"belongs to {setup.check(secrets[0].setting)}")
+
+    def _open_questions(self) -> Sequence[Question]:
+        """Return what a provider without a key must be told; one with a key has checks of its own for the rest."""
+        setup = self._provider.setup
+        questions = setup.questions() if setup is not None else ()
+        is_keyed = any(each.takes is Takes.UNSEEN for each in questions)
+        return () if is_keyed else questions
+
+    def _answer(self, setting: str) -> Finding:
+        assert self._provider.setup is not None
+        return Finding(setting, Health.OK, self._provider.setup.check(setting))
 
     def _clock(self, origin: str) -> Finding:
         if self._provider.limits.simulated or origin.startswith("http://"):

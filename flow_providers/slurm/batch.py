@@ -23,8 +23,8 @@ _BATCH = """#!/bin/sh
 # Flow's: each node of this allocation becomes a node of a task. Its command travels below, packed.
 trap : TERM
 folder=@FOLDER@
-FLOW_BID=$folder FLOW_LINGER=@LINGER@ FLOW_PYTHON=@PYTHON@
-export FLOW_BID FLOW_LINGER FLOW_PYTHON
+FLOW_BID=$folder FLOW_LINGER=@LINGER@ FLOW_PYTHON=@PYTHON@ FLOW_IMAGES=@IMAGES@
+export FLOW_BID FLOW_LINGER FLOW_PYTHON FLOW_IMAGES
 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --wait=0 sh -s <<'@END@' &
 {
 trap 'told=1' TERM
@@ -53,12 +53,18 @@ exit "$code"
 """
 
 
-def batch_script(node_script: str, *, python: str, linger_s: int = LINGER_S) -> str:
-    """Return what runs `node_script` on every node; where `@FOLDER@` stands in it goes the path of the bid's folder."""
+def batch_script(
+    node_script: str, *, python: str, images: str = "", linger_s: int = LINGER_S
+) -> str:
+    """Return what runs `node_script` on every node; where `@FOLDER@` stands in it goes the path of the bid's folder.
+
+    `images` is what runs images on the nodes.
+    """
     end = f"FLOW-{hashlib.sha256(node_script.encode('utf-8', 'surrogateescape')).hexdigest()[:24]}"
     told = {
         "@LINGER@": str(linger_s),
         "@PYTHON@": shlex.quote(python),
+        "@IMAGES@": images,
         "@UNSEEN@": str(UNSEEN),
         "@END@": end,
         # Last: nothing in it is looked for.

@@ -6,6 +6,7 @@ Settings, each with `slurm.` before it:
     folder            a folder that the login node and every node share (~/.flow-slurm)
     python            the Python 3.8 or newer that the login node and every node have (python3)
     account, qos, constraint, time    what tasks that say nothing are submitted with
+    images            what runs images on the nodes: pyxis, apptainer or singularity (what the login node has)
     gpu_names         GPU families by the cluster's own types: 'tesla=v100,big=a100-80gb'
 """
 
@@ -48,7 +49,14 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
     defaults = {name: value for name in SETTINGS if (value := _text(context, name))}
     return Provider(
         name=NAME,
-        market=SlurmMarket(estate, surveyor, clock=context.clock, defaults=defaults, python=python),
+        market=SlurmMarket(
+            estate,
+            surveyor,
+            clock=context.clock,
+            defaults=defaults,
+            python=python,
+            images=_images(_text(context, "images") or ""),
+        ),
         fleet=SlurmFleet(estate, surveyor),
         shell=SlurmShell(estate, surveyor, python=python),
         clock=context.clock,
@@ -60,6 +68,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
             mounts=frozenset(),
             options=OPTIONS,
             workspace="workspace",
+            images_by_kit=True,
             shares_hosts=True,
         ),
         setup=SlurmSetup(lambda: surveyor.look(within_s=0), where=login.where),
@@ -83,6 +92,12 @@ def _login(context: ProviderContext, python: str, environ: Mapping[str, str]) ->
         ask_passphrase=ask_at_terminal,
     )
     return There(parse_login(told), shell, python=python)
+
+
+def _images(text: str) -> str:
+    if text not in ("", "pyxis", "apptainer", "singularity"):
+        raise Misconfigured(f"slurm.images is {text!r}; it can be pyxis, apptainer or singularity")
+    return text
 
 
 def _gpu_names(text: str) -> dict[str, str]:

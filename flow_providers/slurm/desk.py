@@ -12,8 +12,6 @@ A name is placed once because making a folder is atomic, on network file systems
 has told it; whoever finds a folder without one looks for Slurm's own record, whose comment is `flow:ID`.
 """
 
-from __future__ import annotations
-
 import base64
 import getpass
 import json

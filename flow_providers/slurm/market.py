@@ -21,7 +21,11 @@ from flow_providers.slurm.offers import Offer
 
 
 class SlurmMarket:
-    """Implements `ports.market.Market`. `defaults` are settings that stand in for options; `python` runs the helper."""
+    """Implements `ports.market.Market`.
+
+    `defaults` are settings that stand in for options; `python` runs the helper; `images` is what runs images, where it
+    is not to be found out on the login node.
+    """
 
     def __init__(
         self,
@@ -31,12 +35,14 @@ class SlurmMarket:
         clock: Clock,
         defaults: Mapping[str, str],
         python: str,
+        images: str = "",
     ) -> None:
         self._estate = estate
         self._surveyor = surveyor
         self._clock = clock
         self._defaults = defaults
         self._python = python
+        self._images = images
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
         """See `Market.quotes`. Without a shape, GPUs are offered by powers of two and by whole nodes."""
@@ -55,12 +61,13 @@ class SlurmMarket:
         offer, gpus = _offer(cluster, request, now=self._clock.now())
         shape = offer.shape(gpus)
         asked = read_options(request.launch.options, defaults=self._defaults)
-        if request.launch.image:
+        images = self._images or next(iter(cluster.containers), "")
+        if request.launch.image and not images:
+            why = "this cluster has neither pyxis nor apptainer to run images with"
             raise InvalidRequest(
-                {
-                    "image": f"{request.launch.image}: this provider runs commands on the nodes as they are"
-                },
-                hint="leave the image out, and have the command enter what it needs",
+                {"image": f"{request.launch.image}: {why}"},
+                hint="leave it out and have the command enter what it needs, "
+                "or set slurm.images where only the nodes have one",
             )
         if request.launch.attachments:
             names = ", ".join(each.volume_id for each in request.launch.attachments)
@@ -80,7 +87,11 @@ class SlurmMarket:
             name=quote(request.name, safe=""),
             record=record,
             words=sbatch_words(request, offer, asked, gpus=gpus, most=request.launch.max_run_time),
-            script=batch_script(request.launch.script, python=self._python),
+            script=batch_script(
+                request.launch.script,
+                python=self._python,
+                images=images if request.launch.image else "",
+            ),
         )
         if told["busy"]:
             raise Transient(f"another process is placing {request.name} at this moment")

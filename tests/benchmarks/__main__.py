@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.benchmarks.bench_app import app_in_memory, app_on_processes
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
+from tests.benchmarks.bench_cluster import cluster
 from tests.benchmarks.bench_docker import local_docker
 from tests.benchmarks.bench_healing import healing
 from tests.benchmarks.bench_mithril import listing, looking, submitting
@@ -56,6 +57,7 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "simulator": simulator,
     "healing": healing,
     "local-docker": local_docker,
+    "cluster": cluster,
     "app-in-memory": app_in_memory,
     "app": app_on_processes,
     "mithril-list": listing,

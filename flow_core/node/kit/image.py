@@ -1,9 +1,12 @@
-"""Runs the command in a container of the node's own Docker, where the node is a machine and the task names an image.
+"""Runs the command in a container, where the node is a machine and the task names an image: by the node's own Docker.
 
 The container has the node's network, GPUs and the task's folders at the same paths, and runs as the node's user of the
 command. It needs nothing of the image but `sh`. Variables travel by name, so that no value is in a process list.
 `--ipc=host`, a 64 MB stack and, with InfiniBand, unlimited locked memory are what large training jobs need (NVIDIA's
 notes on running its framework containers).
+
+On a cluster, where users may not use Docker, `FLOW_IMAGES` says what does it: apptainer (or singularity), which runs an
+image as the user, or pyxis, by which a step of Slurm's runs in one.
 """
 
 from __future__ import annotations
@@ -27,6 +30,11 @@ _HOST_ONLY = frozenset(
 def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> list[str]:
     """Fetch the image and return the command that runs the command in it."""
     image = str(setup["name"])
+    folders = [os.getcwd(), *setup["mounts"], HOME]
+    by = env.get("FLOW_IMAGES")
+    if by:
+        inside = _pyxis if by == "pyxis" else _apptainer
+        return [*inside(by, image, folders, env), *_inside(command)]
     docker = shutil.which("docker", path=env.get("PATH"))
     if docker is None:
         raise StepFailed("image: %s needs docker on this node, which has none" % image)
@@ -43,11 +51,43 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> list
     if os.path.isdir("/dev/infiniband"):
         words += ["--device", "/dev/infiniband", "--cap-add", "IPC_LOCK"]
         words += ["--ulimit", "memlock=-1"]
-    for folder in [os.getcwd(), *setup["mounts"], HOME]:
+    for folder in folders:
         words += ["-v", "%s:%s" % (folder, folder)]
     for variable in sorted(set(env) - _HOST_ONLY):
         words += ["-e", variable]
     return [*words, image, *_inside(command)]
+
+
+def _apptainer(by: str, image: str, folders: list[str], env: dict[str, str]) -> list[str]:
+    """Return how apptainer runs something in an image: Docker's name of it, a file, or a name with a scheme."""
+    program = shutil.which(by, path=env.get("PATH"))
+    if program is None:
+        raise StepFailed("image: %s needs %s on this node, which has none" % (image, by))
+    words = [program, "exec", "--pwd", env["PWD"]]
+    if shutil.which("nvidia-smi", path=env.get("PATH")):
+        words += ["--nv"]
+    for folder in folders:
+        words += ["--bind", "%s:%s" % (folder, folder)]
+    is_own = "://" in image or image.endswith(".sif") or image.startswith("/")
+    return [*words, image if is_own else "docker://%s" % image]
+
+
+def _pyxis(by: str, image: str, folders: list[str], env: dict[str, str]) -> list[str]:
+    """Return how a step of one task runs in an image on this very node; pyxis sets a registry apart with '#'."""
+    first, slash, rest = image.partition("/")
+    if slash and first and ("." in first or ":" in first):
+        image = "%s#%s" % (first, rest)
+    mounts = ",".join("%s:%s" % (folder, folder) for folder in folders)
+    words = [
+        "srun",
+        "--quiet",
+        "--overlap",
+        "--jobid=%s" % env["SLURM_JOB_ID"],
+        "--nodes=1",
+        "--ntasks=1",
+    ]
+    words += ["--nodelist=%s" % env["SLURMD_NODENAME"], "--container-image=%s" % image]
+    return [*words, "--container-mounts=%s" % mounts, "--container-workdir=%s" % env["PWD"]]
 
 
 def _inside(command: list[str]) -> list[str]:
