@@ -1,4 +1,4 @@
-"""What the cluster has, asked for at most once a minute: its offers, its nodes' addresses, what runs images there."""
+"""What the cluster has, asked for at most every half minute: its offers, and its nodes' addresses."""
 
 from __future__ import annotations
 
@@ -30,9 +30,6 @@ class Cluster:
     offers: tuple[Offer, ...]
     partitions: tuple[Partition, ...]
     nodes: Mapping[str, NodeFacts]
-    containers: tuple[str, ...]
-    version: str
-    user: str
     folder: str
     asked_at: float
 
@@ -54,15 +51,16 @@ class Surveyor:
                 found = self._found = self._read(self._estate.read("cluster"))
             return found
 
+    def about(self) -> Mapping[str, Any]:
+        """Return which Slurm this is (`version`), as what `user`, and what runs `images`; asked each time."""
+        return self._estate.read("about")
+
     def _read(self, told: Mapping[str, Any]) -> Cluster:
         nodes, partitions = read_nodes(told["nodes"]), read_partitions(told["partitions"])
         return Cluster(
             offers=tuple(offers_of(nodes, partitions, names=self._names)),
             partitions=tuple(partitions),
             nodes={node.name: node for node in nodes},
-            containers=tuple(told["containers"]),
-            version=told["version"],
-            user=told["user"],
             folder=told["folder"],
             asked_at=time.monotonic(),
         )

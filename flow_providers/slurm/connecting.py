@@ -71,7 +71,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
             images_by_kit=True,
             shares_hosts=True,
         ),
-        setup=SlurmSetup(lambda: surveyor.look(within_s=0), where=login.where),
+        setup=SlurmSetup(surveyor, where=login.where),
     )
 
 

@@ -214,19 +214,22 @@ def hold(told: Told) -> Told:
 
 
 def cluster(told: Told) -> Told:
-    """Return what the cluster has, in scontrol's words, and what can run images here."""
+    """Return what the cluster has, in scontrol's words, and where the shared folder is."""
+    return {
+        "nodes": run(["scontrol", "--oneliner", "--details", "show", "nodes"]),
+        "partitions": run(["scontrol", "--oneliner", "show", "partitions"]),
+        "folder": root_of(told),
+    }
+
+
+def about(told: Told) -> Told:
+    """Return which Slurm this is, who we are to it, and what can run images here."""
     plugins = run(["srun", "--help"], fine="")
     found = [name for name in ("apptainer", "singularity") if shutil.which(name)]
     if "--container-image" in plugins:
         found.insert(0, "pyxis")
-    return {
-        "nodes": run(["scontrol", "--oneliner", "--details", "show", "nodes"]),
-        "partitions": run(["scontrol", "--oneliner", "show", "partitions"]),
-        "version": run(["sinfo", "--version"]).strip(),
-        "user": getpass.getuser(),
-        "folder": root_of(told),
-        "containers": found,
-    }
+    version = run(["sinfo", "--version"]).strip()
+    return {"version": version, "user": getpass.getuser(), "images": found}
 
 
 def log(told: Told) -> Told:
@@ -376,7 +379,7 @@ def remembered(job: str) -> Dict[str, str]:
 
 VERBS: Dict[str, Callable[[Told], Told]] = {
     each.__name__: each
-    for each in (look, known, spread, place, withdraw, hold, cluster, log, script)
+    for each in (look, known, spread, place, withdraw, hold, cluster, about, log, script)
 }
 
 

@@ -24,7 +24,7 @@ from flow_providers.slurm.login import Login
 
 #: Real seconds for which one look serves all three roles, and between two questions to the controller.
 SAME_LOOK_S = 0.1
-LEAST_S, MOST_S = 0.4, 10.0
+LEAST_S, MOST_S = 0.2, 10.0
 #: The part of the time since the last change that is waited before the next question.
 EAGERNESS = 0.1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

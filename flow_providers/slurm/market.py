@@ -61,14 +61,7 @@ class SlurmMarket:
         offer, gpus = _offer(cluster, request, now=self._clock.now())
         shape = offer.shape(gpus)
         asked = read_options(request.launch.options, defaults=self._defaults)
-        images = self._images or next(iter(cluster.containers), "")
-        if request.launch.image and not images:
-            why = "this cluster has neither pyxis nor apptainer to run images with"
-            raise InvalidRequest(
-                {"image": f"{request.launch.image}: {why}"},
-                hint="leave it out and have the command enter what it needs, "
-                "or set slurm.images where only the nodes have one",
-            )
+        images = self._runner(request.launch.image) if request.launch.image else ""
         if request.launch.attachments:
             names = ", ".join(each.volume_id for each in request.launch.attachments)
             raise InvalidRequest({"mounts": f"there is no volume {names} on this cluster"})
@@ -90,7 +83,7 @@ class SlurmMarket:
             script=batch_script(
                 request.launch.script,
                 python=self._python,
-                images=images if request.launch.image else "",
+                images=images,
             ),
         )
         if told["busy"]:
@@ -138,6 +131,22 @@ class SlurmMarket:
     def withdraw(self, bid_id: str) -> None:
         """See `Market.withdraw`."""
         self._estate.do("withdraw", ids=[bid_id])
+
+    def _runner(self, image: str) -> str:
+        """Return what runs images here.
+
+        Raises:
+            InvalidRequest: nothing does.
+        """
+        found = self._images or next(iter(self._surveyor.about()["images"]), "")
+        if not found:
+            why = "this cluster has neither pyxis nor apptainer to run images with"
+            raise InvalidRequest(
+                {"image": f"{image}: {why}"},
+                hint="leave it out and have the command enter what it needs, "
+                "or set slurm.images where only the nodes have one",
+            )
+        return str(found)
 
 
 def _counts(offer: Offer, shape: InstanceShape | None) -> list[int]:

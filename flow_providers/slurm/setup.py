@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from flow_core.errors import InvalidRequest
 from flow_core.ports.setup import Choice, Question
-from flow_providers.slurm.catalog import Cluster
+from flow_providers.slurm.catalog import Surveyor
 
 LOGIN, FOLDER = "slurm.login", "slurm.folder"
 
 
 class SlurmSetup:
-    """Implements `ports.setup.Setup`; `look` asks the cluster."""
+    """Implements `ports.setup.Setup`; `where` is the login node."""
 
-    def __init__(self, look: Callable[[], Cluster], *, where: str) -> None:
-        self._look = look
+    def __init__(self, surveyor: Surveyor, *, where: str) -> None:
+        self._surveyor = surveyor
         self._where = where
 
     def questions(self) -> Sequence[Question]:
@@ -43,10 +43,11 @@ class SlurmSetup:
 
     def check(self, setting: str) -> str:
         """See `Setup.check`."""
-        found = self._look()
+        found = self._surveyor.look(within_s=0)
         if setting == LOGIN:
-            count = len(found.nodes)
-            return f"{found.version} on {self._where}, {count} nodes, as {found.user}"
+            about = self._surveyor.about()
+            words = f"{about['version']} on {self._where}"
+            return f"{words}, {len(found.nodes)} nodes, as {about['user']}"
         if setting == FOLDER:
             return f"{found.folder} can be written"
         raise InvalidRequest({setting: "is nothing that Slurm needs to be told"})

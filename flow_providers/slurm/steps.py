@@ -15,6 +15,7 @@ from attrs import field, frozen, mutable
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
+from flow_core.domain.script import NODE_HELPER
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.slurm.errors import words_of
 
@@ -56,7 +57,11 @@ class Place:
 
 
 def step_line(place: Place, line: str) -> str:
-    """Return what runs `line` on a node, told on the login node; whatever is in it, it is one word."""
+    """Return what runs `line` on a node, told on the login node; whatever is in it, it is one word.
+
+    The helper is run by the Python that settings name, not by the one that a node may have of old.
+    """
+    line = line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
     return f"exec {_srun(place)} sh -c {shlex.quote(_STEP)} flow {_words(place, line)}"
 
 

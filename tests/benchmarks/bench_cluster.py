@@ -6,6 +6,7 @@ By itself: `python -m tests.benchmarks.bench_cluster`.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def user() -> Iterator[dict[str, str]]:
         running.folder.mkdir()
         settings = Path(home) / "settings"
         settings.mkdir()
-        text = f'[slurm]\nfolder = "{home}/shared"\n'
+        text = f'[slurm]\nfolder = "{home}/shared"\npython = "{sys.executable}"\n'
         (settings / "config.toml").write_text(text, "utf-8")
         try:
             running.start()
