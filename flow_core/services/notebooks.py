@@ -59,7 +59,7 @@ class Notebooks:
                     raise TaskFailed(
                         f"no notebook server on node {node.rank}: {words or f'exit code {event.code}'}",
                         exit_code=event.code,
-                        hint="what it said is in notebook.log in Flow's folder on the node",
+                        hint="all that was said is in notebook.log and environment.log in Flow's folder on the node",
                     )
         try:
             return parse_answer(said[Stream.OUT])
