@@ -246,6 +246,7 @@ class Doctor:
         ours = [each for each in strays if each.is_ours]
         others = len(strays) - len(ours)
         rest = f"; {others} live bids are other people's or programs'" if others else ""
+        rest += self._stored()
         if not ours:
             return Finding("leftovers", Health.OK, f"this machine knows every bid of yours{rest}")
         hourly = Price(sum(each.hourly.micros for each in ours))
@@ -259,6 +260,17 @@ class Doctor:
             f"{named}{more}{rest}",
             "`flow reconcile` lists them; name one with --adopt or --withdraw",
         )
+
+    def _stored(self) -> str:
+        """Return in words what volumes nothing uses: they are kept on purpose as often as not, so it is no warning."""
+        role = self._provider.volumes
+        unused = [each for each in role.volumes() if not each.attached_to] if role else []
+        if not unused:
+            return ""
+        names = ", ".join(each.name for each in unused[:_NAMED])
+        more = f" and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
+        size = sum(each.capacity_gb for each in unused)
+        return f"; nothing uses {names}{more}, {size:,} GB of volumes, and storage costs too"
 
     def _agent(self) -> Sequence[str]:
         try:

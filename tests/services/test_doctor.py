@@ -10,6 +10,7 @@ from attrs import define, evolve, field
 from flow_adapters.clocks import ManualClock
 from flow_adapters.wiring import Unwatched, connect_in_memory
 from flow_core.domain.quota import Project, Quota
+from flow_core.domain.volume import Interface
 from flow_core.errors import (
     Misconfigured,
     NodeUnreachable,
@@ -276,6 +277,18 @@ def test_leftovers_are_told_with_their_cost(examined, session, pretend_cloud):
     assert "train (allocated, $" in found.says
     assert "$40.00/hr at most" in found.says
     assert "flow reconcile" in found.advice
+
+
+def test_volumes_that_nothing_uses_are_told(examined, pretend_cloud):
+    """They are named with their size, and are no warning: data waits on volumes for the next task."""
+    volumes = pretend_cloud.provider.need_volumes()
+    region = pretend_cloud.provider.market.quotes()[0].region
+    for number in range(6):
+        volumes.create(f"v{number}", region=region, capacity_gb=200, interface=Interface.FILE)
+    found = examined()["leftovers"]
+
+    assert OK is found.health
+    assert "nothing uses v0, v1, v2, v3, v4 and 1 more, 1,200 GB of volumes" in found.says
 
 
 def test_without_a_session_the_machine_is_still_examined(bench):
