@@ -1,9 +1,9 @@
 """The node script: one text that turns a bare machine, a container or a folder into a node of a task.
 
-The script is `flow_core/node/boot.sh` with two payloads in it: the node helper and the task. Both are zlib in base85,
-whose alphabet has no quote, backslash or newline, so that a quoted here-document carries them whatever they hold, and
-which is denser than base64: every character counts where a provider takes 10,000. The helper is squeezed
-on the way, see `squeeze`; the tests run it both ways.
+The script is `flow_core/node/boot.sh` with a payload in it: the node helper and the task, together in one zlib stream,
+because a task's words are the helper's. It is in base85, whose alphabet has no quote, backslash or newline, so that a
+quoted here-document carries it whatever it holds, and which is denser than base64: every character counts where a
+provider takes 10,000. The helper is squeezed on the way, see `squeeze`; the tests run it both ways.
 
 Ranks and addresses are not in the script. They exist only after allocation and are delivered to the helper then.
 """
@@ -27,7 +27,9 @@ from flow_core.errors import InvalidRequest
 NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
 #: Some providers take 10,000 characters; what isn't the user's code leaves the rest to it. Source: contract, section 5.
 MAX_OWN_CHARS = 6_000
-_PAYLOADS = re.compile(r"<<'FLOW'\n(?P<task>\S+)\n(?P<helper>\S+)\nFLOW\n")
+_PAYLOAD = re.compile(r"<<'FLOW'\n(\S+)\nFLOW\n")
+#: Between the helper and the task: neither is text with one in it.
+_END = b"\0"
 
 
 @frozen(kw_only=True)
@@ -85,8 +87,10 @@ def render_script(task: NodeTask, *, files: NodeFiles) -> str:
         "notice_signal": task.notice_signal,
         "notice_file": task.notice_file,
     }
-    text = json.dumps(raw, separators=(",", ":"))
-    return _frame(files).replace("@TASK@", _packed(text))
+    task_json = json.dumps(raw, separators=(",", ":"))
+    frame, helper = _squeezed(files)
+    packed = zlib.compress(helper + _END + task_json.encode("ascii"), 9)
+    return frame.replace("@PAYLOAD@", base64.b85encode(packed).decode("ascii"))
 
 
 def parse_script(script: str) -> NodeTask:
@@ -95,11 +99,11 @@ def parse_script(script: str) -> NodeTask:
     Raises:
         InvalidRequest: it is not a node script of Flow's.
     """
-    found = _PAYLOADS.search(script)
+    found = _PAYLOAD.search(script)
     if found is None:
         raise InvalidRequest({"script": "is not a node script of Flow's; it carries no task"})
     try:
-        raw = json.loads(zlib.decompress(base64.b85decode(found["task"])))
+        raw = json.loads(zlib.decompress(base64.b85decode(found[1])).split(_END)[1])
         command = raw["command"]
         return NodeTask(
             name=raw["name"],
@@ -116,19 +120,13 @@ def parse_script(script: str) -> NodeTask:
             notice_signal=raw["notice_signal"],
             notice_file=raw["notice_file"],
         )
-    except (ValueError, KeyError, TypeError, zlib.error) as exc:
+    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as exc:
         raise InvalidRequest(
             {"script": "looks like a node script of Flow's, but its task can't be read"}
         ) from exc
 
 
 @lru_cache(maxsize=4)
-def _frame(files: NodeFiles) -> str:
-    """Return the script without its task: the same for every task, and slow to squeeze."""
-    return squeezed_shell(files.boot).replace("@HELPER@", _packed(squeezed_python(files.helper)))
-
-
-def _packed(text: str) -> str:
-    return base64.b85encode(zlib.compress(text.encode("utf-8", "surrogateescape"), 9)).decode(
-        "ascii"
-    )
+def _squeezed(files: NodeFiles) -> tuple[str, bytes]:
+    """Return the script without its payload, and the helper: the same for every task, and slow to squeeze."""
+    return squeezed_shell(files.boot), squeezed_python(files.helper).encode()

@@ -1,8 +1,9 @@
 """Makes Python and shell text short without changing what it does, for where every character counts.
 
 Names are shortened only where that is plainly safe: a name that is bound in the text and never also an attribute, a
-keyword argument or an import, is replaced everywhere at once. So strings, attributes and the line of a traceback stay
-readable, and nothing has to know about scopes.
+keyword argument or an import. What the module binds is replaced everywhere at once, what only a function binds within
+that function as a whole, whatever is nested in it. So strings, attributes and the line of a traceback stay readable,
+and nothing has to know more about scopes than that.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import keyword
 import string
 import tokenize
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 
 def squeezed_python(source: str) -> str:
@@ -26,7 +27,7 @@ def squeezed_python(source: str) -> str:
     """
     first = source.partition("\n")[0]
     tree = _Undressed().visit(ast.parse(source))
-    tree = _Renamed(_short_names(tree)).visit(tree)
+    tree = _renamed(tree)
     text = _tight(ast.unparse(ast.fix_missing_locations(tree)))
     return f"{first}\n{text}" if first.startswith("#!") else text
 
@@ -84,10 +85,11 @@ class _Undressed(ast.NodeTransformer):
 
 
 class _Renamed(ast.NodeTransformer):
-    """Replaces names, wherever they are bound or used."""
+    """Replaces names, wherever they are bound or used; in a function of the module or a class, with its own too."""
 
-    def __init__(self, names: dict[str, str]) -> None:
+    def __init__(self, names: dict[str, str], own: dict[ast.AST, dict[str, str]]) -> None:
         self._names = names
+        self._own = own
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         for field in _name_fields(node):
@@ -95,13 +97,53 @@ class _Renamed(ast.NodeTransformer):
             setattr(node, field, self._names.get(name, name))
         if isinstance(node, (ast.Global, ast.Nonlocal)):
             node.names = [self._names.get(name, name) for name in node.names]
-        return super().generic_visit(node)
+        outer = self._names
+        self._names = {**outer, **self._own.get(node, {})}
+        super().generic_visit(node)
+        self._names = outer
+        return node
 
 
-def _short_names(tree: ast.AST) -> dict[str, str]:
-    uses: Counter[str] = Counter()
-    bound: set[str] = set()
-    fixed: set[str] = set(dir(builtins)) | set(keyword.kwlist)
+def _renamed(tree: ast.Module) -> ast.Module:
+    """Give short names: big letters to what the module binds, small ones to what only one function does.
+
+    Each function begins with `a` again, for what is written alike packs well.
+    """
+    functions = list(_outermost_functions(tree))
+    fixed = _fixed_names(tree)
+    used = Counter(_names_in(tree, without=()))
+    shared = set(_names_in(tree, without=functions, only_bound=True))
+    for function in functions:
+        shared |= {
+            name
+            for node in ast.walk(function)
+            if isinstance(node, ast.Global)
+            for name in node.names
+        }
+    long = sorted(shared - fixed, key=lambda name: (-used[name], name))
+    names = dict(zip(long, _free(string.ascii_uppercase, fixed | set(used)), strict=False))
+    own: dict[ast.AST, dict[str, str]] = {}
+    for function in functions:
+        bound = dict.fromkeys(_names_in(function, without=(), only_bound=True))
+        bound.pop(function.name, None)
+        mine = [name for name in bound if name not in shared | fixed]
+        taken = fixed | (set(used) - set(mine))
+        own[function] = dict(zip(mine, _free(string.ascii_lowercase, taken), strict=False))
+    _Renamed(names, own).visit(tree)
+    return tree
+
+
+def _outermost_functions(tree: ast.Module | ast.ClassDef) -> Iterator[ast.FunctionDef]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            yield node
+        elif isinstance(node, ast.ClassDef):
+            yield from _outermost_functions(node)
+
+
+def _fixed_names(tree: ast.AST) -> set[str]:
+    """Return what must stay: names of the language, and those that are also an attribute, a keyword or an import."""
+    fixed = set(dir(builtins)) | set(keyword.kwlist)
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             fixed.add(node.attr)
@@ -111,14 +153,19 @@ def _short_names(tree: ast.AST) -> dict[str, str]:
             fixed |= {node.asname or node.name.partition(".")[0]}
         elif isinstance(node, ast.ClassDef):
             fixed |= {each.name for each in node.body if isinstance(each, ast.FunctionDef)}
-        for field in _name_fields(node):
-            name = getattr(node, field)
-            uses[name] += 1
-            if not isinstance(node, ast.Name) or isinstance(node.ctx, ast.Store):
-                bound.add(name)
-    long = sorted(bound - fixed, key=lambda name: (-uses[name], name))
-    short = (name for name in _letters() if name not in fixed and name not in uses)
-    return dict(zip(long, short, strict=False))
+    return fixed
+
+
+def _names_in(
+    tree: ast.AST, *, without: Collection[ast.AST], only_bound: bool = False
+) -> Iterator[str]:
+    """Yield the names in `tree`, in its order, but for what is inside of `without`."""
+    for field in _name_fields(tree):
+        if not only_bound or not isinstance(tree, ast.Name) or isinstance(tree.ctx, ast.Store):
+            yield getattr(tree, field)
+    if tree not in without:
+        for node in ast.iter_child_nodes(tree):
+            yield from _names_in(node, without=without, only_bound=only_bound)
 
 
 def _name_fields(node: ast.AST) -> tuple[str, ...]:
@@ -131,10 +178,12 @@ def _name_fields(node: ast.AST) -> tuple[str, ...]:
     return ("name",) if isinstance(node, ast.ExceptHandler) and node.name else ()
 
 
-def _letters() -> Iterator[str]:
+def _free(letters: str, taken: Collection[str]) -> Iterator[str]:
+    """Yield names of these letters that are not taken, the short ones first."""
     for length in itertools.count(1):
-        for letters in itertools.product(string.ascii_letters, repeat=length):
-            yield "".join(letters)
+        for each in itertools.product(letters, repeat=length):
+            if "".join(each) not in taken:
+                yield "".join(each)
 
 
 def _tight(source: str) -> str:

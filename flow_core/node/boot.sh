@@ -6,9 +6,8 @@
 #   FLOW_FOREGROUND  when set, run the helper here and now; else as a systemd unit, which outlives a reboot
 exec "${FLOW_PYTHON:-python3}" -c '
 import base64,sys,zlib
-TASK,HELPER=[zlib.decompress(base64.b85decode(x))for x in sys.stdin.read().split()]
+HELPER,TASK=zlib.decompress(base64.b85decode(sys.stdin.read().strip())).split(b"\0")
 exec(HELPER)
 ' <<'FLOW'
-@TASK@
-@HELPER@
+@PAYLOAD@
 FLOW

@@ -58,6 +58,9 @@ def test_what_is_not_the_users_is_small():
         run_on=RunOn.FIRST_NODE,
         wants_delivery=True,
         gpus=72,
+        retries=1_000,
+        notice_signal="WINCH",
+        notice_file="/etc/mithril/notice.yaml",
     )
 
     assert len(render_script(largest, files=FILES)) <= MAX_OWN_CHARS

@@ -14,7 +14,7 @@ TASK = NodeTask(name="train", token="0abcdefg", command="python train.py", env={
 @pytest.mark.parametrize("keeps", [True, False])
 def test_a_bid_read_by_itself_has_its_script(desk, mithril, keeps):
     """The launch specification's script is there, whole; lists and bids without one have none."""
-    boot = "#!/bin/bash\ncat <<'FLOW'\n@TASK@\n@HELPER@\nFLOW\n"
+    boot = "#!/bin/bash\ncat <<'FLOW'\n@PAYLOAD@\nFLOW\n"
     script = render_script(TASK, files=NodeFiles(helper="pass\n", boot=boot))
     told = body("bid")
     told["launch_specification"]["startup_script"] = script if keeps else None
