@@ -16,63 +16,56 @@ from attrs import evolve
 
 from flow_adapters import places
 from flow_adapters.files import write_whole
+from flow_adapters.locks import hold
 from flow_core.domain import node_files
 from flow_core.domain.run import LogChunk, Stream
 from flow_core.errors import NoRoom
 
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
+#: How long to wait for another process that keeps the same log; it takes milliseconds.
+_PATIENCE_S = 5.0
 
 
 class FolderLogKeep:
-    """Implements `ports.log_keep.LogKeep` below `folder`; the watcher writes, anyone reads."""
+    """Implements `ports.log_keep.LogKeep` below `folder`; whoever reads a node's log, and the watcher, write."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def size(self, bid_id: str, rank: int) -> int:
         """See `LogKeep.size`."""
-        stretches = self._stretches(bid_id, rank)
-        return stretches[-1].end if stretches else 0
+        try:
+            with self._base(bid_id, rank).with_suffix(".index").open("rb") as index:
+                whole = index.seek(0, os.SEEK_END) // node_files.ENTRY.size
+                index.seek(max(whole - 1, 0) * node_files.ENTRY.size)
+                last = index.read(node_files.ENTRY.size)
+        except FileNotFoundError:
+            return 0
+        return node_files.parse_entry(last).end if whole else 0
 
     def keep(self, bid_id: str, chunk: LogChunk) -> None:
         """See `LogKeep.keep`. The bytes are written before the index that makes them count."""
-        if chunk.offset != self.size(bid_id, chunk.rank):
+        if chunk.offset != self.size(bid_id, chunk.rank) or not (chunk.pieces or chunk.is_last):
             return
         base = self._base(bid_id, chunk.rank)
         places.made(base.parent)
-        try:
-            entries = bytearray()
-            place = chunk.offset
-            for piece in chunk.pieces:
-                entries += node_files.ENTRY.pack(
-                    place, len(piece.data), _STREAMS.index(piece.stream), piece.at.timestamp()
-                )
-                place += len(piece.data)
-            with _private(base.with_suffix(".log")) as log:
-                log.truncate(chunk.offset)
-                log.seek(chunk.offset)
-                log.write(chunk.data)
-            with _private(base.with_suffix(".index")) as index:
-                index.seek(0, os.SEEK_END)
-                index.write(entries)
-            if chunk.is_last:
-                base.with_suffix(".whole").touch(mode=0o600)
-        except OSError as full:
-            if full.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise NoRoom(f"no room to keep a log in {base.parent}", hint="make room") from full
+        with hold(base.with_suffix(".lock"), patience_s=_PATIENCE_S) as is_mine:
+            if is_mine and chunk.offset == self.size(bid_id, chunk.rank):
+                _add(base, chunk)
 
     def read(self, bid_id: str, rank: int, *, offset: int, limit: int) -> LogChunk | None:
         """See `LogKeep.read`."""
-        base, stretches = self._base(bid_id, rank), self._stretches(bid_id, rank)
-        size = stretches[-1].end if stretches else 0
+        base = self._base(bid_id, rank)
+        # Before the rest: what is whole now grows no more while it is read.
         is_whole = base.with_suffix(".whole").exists()
+        size = self.size(bid_id, rank)
         if offset >= size:
             empty = LogChunk(rank=rank, offset=offset, next_offset=offset, is_last=True)
             return empty if is_whole else None
         with base.with_suffix(".log").open("rb") as log:
             log.seek(offset)
             data = log.read(min(limit, size - offset))
+        stretches = _stretches(base, offset, offset + len(data))
         found = node_files.chunk(data, stretches, rank=rank, offset=offset)
         return evolve(found, is_last=is_whole and found.next_offset == size)
 
@@ -105,13 +98,46 @@ class FolderLogKeep:
     def _base(self, bid_id: str, rank: int) -> Path:
         return self._folder / bid_id.replace("/", "_") / str(rank)
 
-    def _stretches(self, bid_id: str, rank: int) -> list[node_files.Stretch]:
-        try:
-            return node_files.parse_index(
-                self._base(bid_id, rank).with_suffix(".index").read_bytes()
-            )
-        except FileNotFoundError:
-            return []
+
+def _add(base: Path, chunk: LogChunk) -> None:
+    entries = bytearray()
+    place = chunk.offset
+    for piece in chunk.pieces:
+        entries += node_files.ENTRY.pack(
+            place, len(piece.data), _STREAMS.index(piece.stream), piece.at.timestamp()
+        )
+        place += len(piece.data)
+    try:
+        with _private(base.with_suffix(".log")) as log:
+            log.truncate(chunk.offset)
+            log.seek(chunk.offset)
+            log.write(chunk.data)
+        with _private(base.with_suffix(".index")) as index:
+            size = index.seek(0, os.SEEK_END)
+            index.seek(size - size % node_files.ENTRY.size)
+            index.write(entries)
+        if chunk.is_last:
+            base.with_suffix(".whole").touch(mode=0o600)
+    except OSError as full:
+        if full.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoRoom(f"no room to keep a log in {base.parent}", hint="make room") from full
+
+
+def _stretches(base: Path, begin: int, end: int) -> list[node_files.Stretch]:
+    """Return the stretches that have bytes between two offsets."""
+    index = base.with_suffix(".index").read_bytes()
+    size = node_files.ENTRY.size
+
+    def stretch(number: int) -> node_files.Stretch:
+        return node_files.parse_entry(index[number * size : (number + 1) * size])
+
+    count, found = len(index) // size, []
+    number = node_files.first_stretch_past(begin, count=count, stretch=stretch)
+    while number < count and (each := stretch(number)).offset < end:
+        found.append(each)
+        number += 1
+    return found
 
 
 def _private(path: Path) -> IO[bytes]:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 import struct
+import zlib
+from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from flow_core.domain.allocation import Notice
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
@@ -68,26 +71,72 @@ def parse_state(text: str, *, rank: int, at: Moment = utc) -> RunReport:
 def parse_log_answer(answer: bytes, *, rank: int, offset: int = 0, at: Moment = utc) -> LogChunk:
     """Return the stretch that the helper's `log` printed: a line that describes it, then its bytes.
 
-    An answer cut short gives the bytes that came, and `next_offset` says where to go on.
+    Where the line says so, they come squeezed by zlib. An answer cut short gives the bytes that came, and
+    `next_offset` says where to go on.
     """
-    line, _, data = answer.partition(b"\n")
-    if not line.strip():
-        return LogChunk(rank=rank, offset=offset, next_offset=offset)
-    head = json.loads(line)
-    pieces: list[LogPiece] = []
-    place = 0
-    for stream, length, moment in head["pieces"]:
-        piece = data[place : place + length]
-        if piece:
-            pieces.append(LogPiece(Stream(stream), at(moment), piece))
-        place += len(piece)
-    return LogChunk(
-        rank=rank,
-        offset=head["offset"],
-        next_offset=head["offset"] + place,
-        pieces=tuple(pieces),
-        is_last=head["is_last"] and head["offset"] + place == head["next_offset"],
-    )
+    coming = LogAnswer(rank=rank, offset=offset, at=at)
+    coming.take(answer)
+    return coming.chunk()
+
+
+@define
+class LogAnswer:
+    """What the helper's `log` prints, read while it comes: `take` bytes, and ask for the `chunk` they make.
+
+    Chunks follow on each other from `offset`; an answer that breaks off has no last one.
+    """
+
+    rank: int
+    offset: int
+    at: Moment = utc
+    _unread: bytearray = field(factory=bytearray, init=False)
+    _ahead: deque[list[Any]] = field(factory=deque, init=False)
+    _end: int | None = field(default=None, init=False)
+    _squeezed: Any = field(default=None, init=False)
+    _is_last: bool = field(default=False, init=False)
+
+    def take(self, data: bytes) -> None:
+        """Add bytes as they came."""
+        self._unread += data if self._squeezed is None else self._squeezed.decompress(data)
+        if self._end is None and b"\n" in data:
+            line, _, rest = bytes(self._unread).partition(b"\n")
+            head = json.loads(line)
+            if head.get("zlib"):
+                self._squeezed = zlib.decompressobj()
+                rest = self._squeezed.decompress(rest)
+            self._unread = bytearray(rest)
+            self.offset, self._end = head["offset"], head["next_offset"]
+            self._ahead = deque(head["pieces"])
+            self._is_last = head["is_last"]
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of log have come since the last chunk."""
+        return len(self._unread) if self._end is not None else 0
+
+    def chunk(self) -> LogChunk:
+        """Return the stretch that has come since the last one; empty where nothing has."""
+        begin, place, pieces = self.offset, 0, []
+        data, length = memoryview(bytes(self._unread)), self.waiting
+        while self._ahead and place < length:
+            stream, size, moment = self._ahead[0]
+            piece = bytes(data[place : place + size])
+            pieces.append(LogPiece(Stream(stream), self.at(moment), piece))
+            place += len(piece)
+            if len(piece) < size:
+                self._ahead[0] = [stream, size - len(piece), moment]
+            else:
+                self._ahead.popleft()
+        if self._end is not None:
+            self._unread.clear()
+        self.offset = begin + place
+        return LogChunk(
+            rank=self.rank,
+            offset=begin,
+            next_offset=self.offset,
+            pieces=tuple(pieces),
+            is_last=self._is_last and self.offset == self._end,
+        )
 
 
 def parse_entry(entry: bytes) -> Stretch:

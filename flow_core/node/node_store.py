@@ -12,12 +12,13 @@ import os
 import struct
 import sys
 import time
+import zlib
 from typing import Any
 
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 STREAMS = ("out", "err", "note")
 ENTRY = struct.Struct("<QIId")
-MERGE_S = 0.05  # stretches of one stream closer than this are one, so that a chatty command has a small index
+MERGE_S = 1  # what one stream writes within this from its first byte on is one stretch, so that the index stays small
 
 
 class Log:
@@ -53,7 +54,7 @@ class Log:
 
 
 def read_log(offset: int, limit: int) -> int:
-    """Print a line that describes the stretch from `offset`, then its bytes."""
+    """Print a line that describes the stretch from `offset`, then its bytes, squeezed: the way may be long."""
     over = load("state.json").get("phase") == "exited"
     log = Log()
     low, high = 0, log.count
@@ -72,10 +73,15 @@ def read_log(offset: int, limit: int) -> int:
         pieces.append([STREAMS[stream], piece, at])
         end += piece
         low += 1
-    head = {"offset": offset, "next_offset": end, "pieces": pieces}
+    head = {"offset": offset, "next_offset": end, "pieces": pieces, "zlib": True}
     head["is_last"] = over and end >= log.size
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
-    sys.stdout.buffer.write(os.pread(log.file, end - offset, offset))
+    squeeze = zlib.compressobj(1)
+    while offset < end:
+        data = os.pread(log.file, min(end - offset, 1 << 20), offset)
+        offset += len(data)
+        sys.stdout.buffer.write(squeeze.compress(data))
+    sys.stdout.buffer.write(squeeze.flush())
     return 0
 
 

@@ -22,6 +22,8 @@ class LogKeep(Protocol):
     def keep(self, bid_id: str, chunk: LogChunk) -> None:
         """Add a chunk that begins where what is kept ends; one that begins elsewhere is left out.
 
+        Of several processes that keep the same bytes at once, one does.
+
         Raises:
             NoRoom: this machine's disk is full.
         """

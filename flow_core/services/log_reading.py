@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.errors import NodeUnreachable, NotFound, Transient
-from flow_core.services.looking import logs_of
+from flow_core.services.looking import logs_of, rest_of_log
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
 
@@ -84,12 +84,10 @@ def _must_have(record: TaskRecord, rank: int) -> None:
 
 
 def _rest(ports: Ports, record: TaskRecord, rank: int, offset: int) -> Iterator[LogChunk]:
-    while True:
-        chunk = read(ports, record, rank, offset=offset)
-        yield chunk
-        if chunk.is_last or chunk.next_offset == offset:
-            return
-        offset = chunk.next_offset
+    if record.bid_id is None:
+        yield read(ports, record, rank, offset=offset)
+    else:
+        yield from rest_of_log(ports, record.bid_id, rank, offset=offset)
 
 
 def _tail_offset(ports: Ports, record: TaskRecord, rank: int, lines: int) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.record import TaskRecord
-from flow_core.domain.run import RunReport
+from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.status import TaskView
 from flow_core.ports.logs import Logs
 from flow_core.services.node_logs import NodeLogs
@@ -46,6 +46,19 @@ def look(
 def logs_of(ports: Ports) -> Logs:
     """Return the provider's logs role, or one that asks the nodes themselves."""
     return ports.provider.logs or _node_logs(ports)
+
+
+def rest_of_log(ports: Ports, bid_id: str, rank: int, *, offset: int) -> Iterator[LogChunk]:
+    """Yield what there is of a node's log from `offset` on, in order; see `Logs.read` for what it raises."""
+    if ports.provider.logs is None:
+        yield from _node_logs(ports).rest(bid_id, rank, offset=offset)
+        return
+    while True:
+        chunk = ports.provider.logs.read(bid_id, rank, offset=offset)
+        yield chunk
+        if chunk.is_last or chunk.next_offset == offset:
+            return
+        offset = chunk.next_offset
 
 
 def give_back(ports: Ports, record: TaskRecord) -> bool:

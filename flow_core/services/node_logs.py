@@ -1,28 +1,30 @@
 """The logs role played over the shell, for providers that keep no logs themselves.
 
-The node helper is asked while the node is there. Before nodes are given back, what is left is read and kept on this
-machine (`give_back`), so that a log's end is never lost with its node.
+The node helper is asked while the node is there. What a reader gets is kept on this machine, and before nodes are given
+back, so is what is left (`give_back`), so that a log's end is never lost with its node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 
 from flow_core.domain.allocation import Node, NodeState
-from flow_core.domain.node_files import parse_log_answer, parse_state
+from flow_core.domain.node_files import LogAnswer, parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport, Stream
 from flow_core.domain.script import NODE_HELPER
-from flow_core.errors import NodeUnreachable, NotFound
+from flow_core.errors import NodeUnreachable, NoRoom, NotFound
 from flow_core.ports.log_keep import LogKeep
 from flow_core.ports.provider import Provider
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
 #: Real seconds a node may take to answer one question of the helper's.
 ANSWER_S = 30.0
-#: How much of a log is asked for at once, in bytes.
+#: How much of a log is asked for, and kept, at once, in bytes.
 _AT_ONCE = 1 << 20
+#: How much one answer may bring to whoever takes it as it comes. Starting the helper costs the node 50 ms.
+_AT_MOST = 256 << 20
 
 
 class NodeLogs:
@@ -80,6 +82,29 @@ class NodeLogs:
             raise NodeUnreachable(f"node {rank} did not give its log")
         return parse_log_answer(answers[node], rank=rank, offset=offset)
 
+    def rest(self, bid_id: str, rank: int, *, offset: int) -> Iterator[LogChunk]:
+        """Yield what there is of a node's log from `offset` on, in order, as it comes; raises what `Logs.read` does.
+
+        What comes from the node is kept, so that it outlives the node. A connection that breaks costs no byte.
+        """
+        while (kept := self._keep.read(bid_id, rank, offset=offset, limit=_AT_ONCE)) is not None:
+            yield kept
+            if kept.is_last:
+                return
+            offset = kept.next_offset
+        node = self._node(bid_id, rank)
+        if node is None or not node.is_reachable:
+            yield self._away(bid_id, rank, node, offset=offset, limit=_AT_ONCE)
+            return
+        while True:
+            answer = LogAnswer(rank=rank, offset=offset)
+            was_heard = yield from self._coming(bid_id, node, answer)
+            if answer.offset == offset and not was_heard:
+                raise NodeUnreachable(f"node {rank} did not give its log")
+            if answer.offset < offset + _AT_MOST and was_heard:
+                return
+            offset = answer.offset
+
     def keep_rest(self, bid_id: str, ranks: Collection[int]) -> None:
         """Keep what is still to be read of the logs of `ranks`, as their end: their nodes go next.
 
@@ -117,6 +142,25 @@ class NodeLogs:
             end = self._keep.size(bid_id, rank)
             last = LogChunk(rank=rank, offset=end, next_offset=end, is_last=True)
             self._keep.keep(bid_id, last)
+
+    def _coming(
+        self, bid_id: str, node: Node, answer: LogAnswer
+    ) -> Generator[LogChunk, None, bool]:
+        """Yield one answer of the helper's as it comes, and keep it; return whether it was heard to its end."""
+        was_heard = False
+        call = Call(node=node, line=f"{NODE_HELPER} log {answer.offset} {_AT_MOST}")
+        with closing(self._provider.shell.run_many([call], timeout_s=ANSWER_S)) as events:
+            for event in events:
+                if isinstance(event, NodeOutput) and event.stream is Stream.OUT:
+                    answer.take(event.data)
+                elif isinstance(event, NodeExit):
+                    was_heard = event.code == 0
+                if answer.waiting >= _AT_ONCE or not isinstance(event, NodeOutput):
+                    chunk = answer.chunk()
+                    with suppress(NoRoom):  # whoever reads now shall not lack it
+                        self._keep.keep(bid_id, chunk)
+                    yield chunk
+        return was_heard
 
     def _kept(self, bid_id: str, rank: int) -> LogChunk | None:
         """Return the end of a log that is kept to its end; None of any other."""

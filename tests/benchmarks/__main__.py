@@ -16,6 +16,7 @@ from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_cluster import cluster
 from tests.benchmarks.bench_docker import local_docker
 from tests.benchmarks.bench_healing import healing
+from tests.benchmarks.bench_logs import following
 from tests.benchmarks.bench_mithril import listing, looking, submitting
 from tests.benchmarks.bench_simulator import simulator
 from tests.benchmarks.bench_slurm import bench_array, bench_slurm
@@ -65,6 +66,7 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "mithril-submit": submitting,
     "ssh": no_op,
     "upload": upload,
+    "logs": following,
     "installed": installed,
 }
 

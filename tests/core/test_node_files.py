@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import zlib
 from datetime import datetime, timedelta, timezone
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from flow_core.domain.allocation import Notice, NoticeKind
 from flow_core.domain.node_files import (
     ENTRY,
+    LogAnswer,
     Stretch,
     chunk,
     first_stretch_past,
@@ -101,6 +104,24 @@ def test_an_answer_cut_short_says_where_to_go_on():
     assert (b"abcde", 9, True) == (whole.data, whole.next_offset, whole.is_last)
     assert (b"abc", 7, False) == (short.data, short.next_offset, short.is_last)
     assert [Stream.OUT, Stream.ERR] == [piece.stream for piece in short.pieces]
+
+
+@given(data=st.binary(min_size=1, max_size=200), cuts=st.lists(st.integers(0, 400), max_size=5))
+def test_an_answer_is_read_while_it_comes(data: bytes, cuts: list[int]):
+    """However the bytes of a squeezed answer arrive, the chunks follow on each other and hold every byte once."""
+    half = len(data) // 2
+    pieces = [["out", half, 1.0], ["err", len(data) - half, 2.0]]
+    head = {"offset": 4, "next_offset": 4 + len(data), "pieces": pieces, "is_last": True}
+    sent = json.dumps({**head, "zlib": True}).encode() + b"\n" + zlib.compress(data, 1)
+    coming, chunks = LogAnswer(rank=0, offset=4), []
+    for begin, end in pairwise([0, *sorted(cuts), len(sent)]):
+        coming.take(sent[begin:end])
+        chunks.append(coming.chunk())
+
+    assert data == b"".join(each.data for each in chunks)
+    assert all(before.next_offset == after.offset for before, after in pairwise(chunks))
+    assert all(each.is_last == (each.next_offset == 4 + len(data)) for each in chunks)
+    assert chunks[-1].is_last
 
 
 def test_an_empty_answer_is_an_empty_chunk():

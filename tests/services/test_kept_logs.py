@@ -18,7 +18,7 @@ from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.memory import MemoryLogKeep
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.run import LogChunk, LogPiece, Stream
-from flow_core.errors import NodeUnreachable
+from flow_core.errors import NodeUnreachable, NotFound
 from flow_core.ports.log_keep import LogKeep
 from flow_core.ports.shell import NodeLost
 from flow_core.services.node_logs import NodeLogs
@@ -134,6 +134,25 @@ def test_a_log_outlives_a_cancelled_task():
     task.wait()
 
     assert ["first"] == [line for line in task.logs() if not line.startswith("flow:")]
+
+
+def test_what_was_read_outlives_a_node_that_nobody_could_ask():
+    """What a reader has seen of a log can be read again when its node is gone without a last word, and why no more."""
+    cloud = keeping_nothing("3h")
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", name="talk", session=session)
+    cloud.clock.advance(hours=2)
+    seen = list(task.logs())
+    bid_id = session.tasks.record("talk").bid_id
+    assert bid_id is not None
+    cloud.provider.market.withdraw(bid_id)
+    again: list[str] = []
+
+    with pytest.raises(NotFound, match="no more of its log was kept than was read"):
+        again.extend(task.logs())  # keeps what came before the refusal
+
+    assert "first" in seen
+    assert seen == again
 
 
 def test_a_log_is_empty_before_there_are_nodes():

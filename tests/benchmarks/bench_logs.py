@@ -1,0 +1,153 @@
+"""Following a log of 1,000,000 lines to its end, against `ssh host cat` of the same file: whole processes, by turns.
+
+The log was written by the node helper itself, and is read through a real sshd. Both write to a file. What a process
+takes to read nothing is told too, since starting Python is most of it. As a program this is `flow` with a cloud whose
+one node is that server: `… bench_logs SITE.json WORDS…`.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from attrs import evolve, frozen
+
+from flow_adapters.log_keep import FolderLogKeep
+from flow_adapters.node_files import load_node_files
+from flow_adapters.ssh import SshShell
+from flow_cli.app import cli
+from flow_cli.invocation import Invocation
+from flow_core.domain.script import NodeTask, render_script
+from flow_core.services.session import Session
+from tests.benchmarks.harness import Effort, Measured, by_turns, median, process, surroundings
+from tests.ssh.cloud import Cloud
+from tests.ssh.sshd import Sshd
+
+ROOT = Path(__file__).resolve().parents[2]
+LINES, SHARE, ROUNDS = 1_000_000, 1.2, 5
+#: What a training says of a step; 70 bytes.
+_SAY = (
+    "awk 'BEGIN { for (n = 1; n <= %d; n++) printf "
+    '"step %%07d loss 0.%%06d lr 3.0e-04 tokens/s 412345 mfu 0.41 grad 1.2\\n", n, n %% 999983 }\''
+)
+
+
+def following(effort: Effort) -> list[Measured]:
+    """`flow logs -f` of a finished log, and cat."""
+    with _site(LINES // 10 if effort.is_quick else LINES) as site:
+        ways = {
+            "flow": site.flow,
+            "cat": site.cat,
+            "no flow": lambda: site.flow("--tail", "0"),
+            "no cat": lambda: site.cat("true"),
+        }
+        found = by_turns(ways, runs=min(effort.runs, ROUNDS))
+        size = (site.home / "log").stat().st_size / 1e6
+    took, peer = median(found["flow"]), median(found["cat"])
+    alone, peer_alone = median(found["no flow"]), median(found["no cat"])
+    return [
+        Measured(
+            name="flow logs -f, 1,000,000 lines",
+            value=took,
+            limit=SHARE * peer,
+            peer=peer,
+            note=f"at most {SHARE} × ssh host cat, which took {peer:.2f} s for {size:.0f} MB",
+            runs=found["flow"],
+        ),
+        Measured(
+            name="the same, but for reading nothing",
+            value=took - alone,
+            peer=peer - peer_alone,
+            note=f"reading nothing takes {alone:.2f} s, and ssh host true {peer_alone:.2f} s",
+        ),
+    ]
+
+
+@frozen
+class _Site:
+    """A server whose FLOW_HOME has a whole log, and both ways to read it."""
+
+    folder: Path
+    home: Path
+    sshd: Sshd
+
+    def flow(self, *words: str) -> float:
+        """Follow the log as a whole process, into a file; or read as `words` say."""
+        environ = surroundings(HOME=str(self.folder), PYTHONPATH=str(ROOT))
+        environ.pop("SSH_AUTH_SOCK", None)
+        flow = [sys.executable, "-m", "tests.benchmarks.bench_logs", str(self._cloud())]
+        return self._whole([*flow, "logs", "train", *(words or ["-f"])], environ, not words)
+
+    def cat(self, line: str = "") -> float:
+        """Read the same file by OpenSSH; or run `line`."""
+        ssh = (
+            f"ssh -F none -p {self.sshd.port} -i {self.sshd.user_key} -o IdentitiesOnly=yes"
+            " -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+        )
+        words = [*ssh.split(), f"{getpass.getuser()}@127.0.0.1", line or f"cat {self.home}/log"]
+        return self._whole(words, surroundings(), not line)
+
+    def _whole(self, words: Sequence[str], environ: dict[str, str], is_all: bool) -> float:
+        out = self.folder / "out"
+        took = process(["sh", "-c", f'exec "$@" > {out}', "sh", *words], env=environ, cwd=ROOT)
+        assert out.stat().st_size == is_all * (self.home / "log").stat().st_size
+        return took
+
+    def _cloud(self) -> Path:
+        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        cloud = Cloud(folder=str(folder), key=str(self.sshd.user_key), ports=[self.sshd.port])
+        (folder / "flow-home").symlink_to(self.home)
+        return cloud.saved(folder / "cloud.json")
+
+
+@contextmanager
+def _site(lines: int) -> Iterator[_Site]:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        home = folder / "flow"
+        home.mkdir()
+        task = NodeTask(name="train", token="abcdef", command=_SAY % lines, workspace=place)
+        environ = surroundings(FLOW_HOME=str(home), FLOW_FOREGROUND="1", FLOW_PYTHON=sys.executable)
+        script = render_script(task, files=load_node_files())
+        subprocess.run(["bash", "-c", script], env=environ, check=True)
+        sshd = Sshd(folder / "sshd")
+        sshd.start()
+        try:
+            yield _Site(folder, home, sshd)
+        finally:
+            sshd.stop()
+
+
+def _session(cloud: Cloud) -> Session:
+    folder = Path(cloud.folder)
+    shell = SshShell(
+        state_dir=folder / "state",
+        keys=[Path(cloud.key)],
+        workspace=str(folder),
+        home=folder,
+        sudo=(),
+        flow_home=str(folder / "flow-home"),
+    )
+    session = cloud.session(shell)
+    session.ports = evolve(session.ports, log_keep=FolderLogKeep(folder / "logs"))
+    return session
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command of `flow` in the cloud that the first word's file describes."""
+    cloud = Cloud(**json.loads(Path(words[0]).read_text()))
+    environ = {**os.environ, "FLOW_STATE_DIR": str(Path(cloud.folder) / "state")}
+    invocation = Invocation(connect=lambda *_: _session(cloud), environ=environ)
+    code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
