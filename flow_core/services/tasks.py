@@ -9,6 +9,7 @@ from datetime import timedelta
 from attrs import evolve, frozen
 
 from flow_core.domain.bid import Bid, Quote
+from flow_core.domain.images import missing_interpreter
 from flow_core.domain.names import new_token, readable_name, split_wire_name
 from flow_core.domain.placement import Plan, choose
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
@@ -100,7 +101,8 @@ class Tasks:
         notes = planned_volumes(self._ports, spec, region=plan.quote.region)
         notes += planned_buckets(self._ports, spec)
         notes += planned_lease(self._ports, spec, limit=plan.limit)
-        notes += [provider.limits.image_note] if spec.image and provider.limits.image_note else []
+        unused = provider.limits.image_note if spec.image else ""
+        notes += filter(None, [unused or missing_interpreter(spec)])
         return evolve(plan, notes=tuple(notes))
 
     def submit(self, spec: TaskSpec, *, plan: Plan | None = None) -> TaskRecord:

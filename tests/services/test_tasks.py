@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
 
 import flow
 from flow_adapters.wiring import connect_in_memory
@@ -26,6 +27,17 @@ def test_a_fresh_machine_recovers_a_tasks_name(pretend_cloud: PretendCloud, sess
 
     assert ["resnet"] == [name for name, _ in fresh.tasks.elsewhere()]
     assert [] == session.tasks.elsewhere()
+
+
+def test_an_image_without_the_interpreter_is_named_before_the_bid(pretend_cloud: PretendCloud):
+    """A plan where images are used says that the command's interpreter isn't in the one that was named."""
+    limits = evolve(pretend_cloud.provider.limits, image_note="", images_by_kit=True)
+    pretend_cloud.provider = evolve(pretend_cloud.provider, limits=limits)
+    spec = TaskSpec(command="python train.py", image="nvidia/cuda:12.1.0-runtime-ubuntu22.04")
+
+    (note,) = connect_in_memory(pretend_cloud).tasks.plan(spec).notes
+
+    assert note.startswith("nvidia/cuda:12.1.0-runtime-ubuntu22.04 has no Python")
 
 
 def test_a_task_past_its_time_ends(pretend_cloud: PretendCloud, session: Session):
