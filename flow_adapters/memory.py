@@ -104,6 +104,10 @@ class UnpackedCode:
             raise NotFound(f"no snapshot {digest[:12]} was taken here")
         return self._bundles[digest]
 
+    def tar(self, digest: str, *, most: int) -> bytes | None:
+        """See `CodeStore.tar`; there never is one."""
+        return None
+
     def keep_only(self, digests: set[str]) -> None:
         """See `CodeStore.keep_only`."""
         self._bundles = {

@@ -103,6 +103,16 @@ class TarCodeStore:
             hint="submit the task again to take a new one",
         )
 
+    def tar(self, digest: str, *, most: int) -> bytes | None:
+        """See `CodeStore.tar`."""
+        for path in self._archives():
+            if path.name.startswith(f"{digest}."):
+                with suppress(FileNotFoundError):
+                    contents = read_contents(path)
+                    if contents is not None and contents.size <= most:
+                        return path.read_bytes()[: contents.size]
+        return None
+
     def keep_only(self, digests: set[str]) -> None:
         """See `CodeStore.keep_only`; one taken within the last hour stays, since its task may not be written yet."""
         young = self._clock.now() - GRACE

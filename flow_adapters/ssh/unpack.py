@@ -24,6 +24,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from contextlib import suppress
@@ -52,7 +53,7 @@ def main(folder: Path, digest: str) -> int:
     has = marker.read_text() if marker.exists() else ""
     if has == digest:
         return 0
-    known = load(place / "manifest")
+    known = load(place / "manifest") or rode_along(folder)
     lies: dict[str, bool] = {}
     dirty = [path for path, seen in known.items() if has and look(folder, path, lies) != seen]
     if not known or len(dirty) > MOST_DIRTY:
@@ -85,6 +86,26 @@ def main(folder: Path, digest: str) -> int:
         if kept.exists():
             kept.unlink()
     return 0
+
+
+def rode_along(folder: Path) -> dict[str, Any]:
+    """Return what the node script brought itself and is here as it came."""
+    lies: dict[str, bool] = {}
+    found = {}
+    try:
+        with tarfile.open(str(Path(flow_home(), "code.had"))) as tar:
+            for each in tar:
+                here = folder / each.name
+                content = tar.extractfile(each) if each.isfile() else None
+                if real(folder, each.name, lies) and (
+                    (content and here.is_file() and here.read_bytes() == content.read())
+                    or (each.isdir() and here.is_dir())
+                    or (each.issym() and here.is_symlink())
+                ):
+                    found[each.name] = look(folder, each.name, lies)
+    except OSError:
+        pass
+    return found
 
 
 def receive(stage: Path, head: Any, rest: bytes, kept: Path | None) -> str:
@@ -232,8 +253,13 @@ def move(source: Path, folder: Path) -> None:
 
 def config() -> Path | None:
     """Return the settings by which `ssh` finds fellows; None where there are none, or there is no ssh."""
-    path = Path(os.environ.get("FLOW_HOME", "/opt/flow"), "ssh", "config")
+    path = Path(flow_home(), "ssh", "config")
     return path if path.exists() and shutil.which("ssh") else None
+
+
+def flow_home() -> str:
+    """Return where Flow keeps its files on this node."""
+    return os.environ.get("FLOW_HOME", "/opt/flow")
 
 
 def heard() -> tuple[Any, bytes]:

@@ -1,9 +1,10 @@
 """The node script: one text that turns a bare machine, a container or a folder into a node of a task.
 
-The script is `flow_core/node/boot.sh` with a payload in it: the node helper and the task, together in one zlib stream,
-because a task's words are the helper's. It is in base85, whose alphabet has no quote, backslash or newline, so that a
-quoted here-document carries it whatever it holds, and which is denser than base64: every character counts where a
-provider takes 10,000. The helper is squeezed on the way, see `squeeze`; the tests run it both ways.
+The script is `flow_core/node/boot.sh` with a payload in it: the node helper, the task and, if they are few, the user's
+files, together in one zlib stream, because a task's words are the helper's. It is in base85, whose alphabet has no
+quote, backslash or newline, so that a quoted here-document carries it whatever it holds, and which is denser than
+base64: every character counts where a provider takes 10,000. The helper is squeezed on the way, see `squeeze`; the
+tests run it both ways.
 
 Ranks and addresses are not in the script. They exist only after allocation and are delivered to the helper then.
 """
@@ -28,7 +29,7 @@ NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
 #: Some providers take 10,000 characters; what isn't the user's code leaves the rest to it. Source: contract, section 5.
 MAX_OWN_CHARS = 6_000
 _PAYLOAD = re.compile(r"<<'FLOW'\n(\S+)\nFLOW\n")
-#: Between the helper and the task: neither is text with one in it.
+#: Behind the helper, and behind the task: neither is text with one in it.
 _END = b"\0"
 
 
@@ -68,6 +69,8 @@ class NodeTask:
     notice_signal: str = "USR1"
     #: Where the provider tells the node of a notice, if it does; empty where the helper is told.
     notice_file: str = ""
+    #: The user's files as a tar, where they ride along; each node unpacks them before the command's first attempt.
+    code: bytes = field(default=b"", repr=False)
 
 
 def render_script(task: NodeTask, *, files: NodeFiles) -> str:
@@ -89,7 +92,7 @@ def render_script(task: NodeTask, *, files: NodeFiles) -> str:
     }
     task_json = json.dumps(raw, separators=(",", ":"))
     frame, helper = _squeezed(files)
-    packed = zlib.compress(helper + _END + task_json.encode("ascii"), 9)
+    packed = zlib.compress(helper + _END + task_json.encode("ascii") + _END + task.code, 9)
     return frame.replace("@PAYLOAD@", base64.b85encode(packed).decode("ascii"))
 
 
@@ -103,7 +106,8 @@ def parse_script(script: str) -> NodeTask:
     if found is None:
         raise InvalidRequest({"script": "is not a node script of Flow's; it carries no task"})
     try:
-        raw = json.loads(zlib.decompress(base64.b85decode(found[1])).split(_END)[1])
+        _, task_json, code = zlib.decompress(base64.b85decode(found[1])).split(_END, 2)
+        raw = json.loads(task_json)
         command = raw["command"]
         return NodeTask(
             name=raw["name"],
@@ -119,8 +123,9 @@ def parse_script(script: str) -> NodeTask:
             retries=raw["retries"],
             notice_signal=raw["notice_signal"],
             notice_file=raw["notice_file"],
+            code=code,
         )
-    except (ValueError, KeyError, TypeError, IndexError, zlib.error) as exc:
+    except (ValueError, KeyError, TypeError, zlib.error) as exc:
         raise InvalidRequest(
             {"script": "looks like a node script of Flow's, but its task can't be read"}
         ) from exc

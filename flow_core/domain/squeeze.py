@@ -18,17 +18,22 @@ import tokenize
 from collections import Counter
 from collections.abc import Collection, Iterator
 
+#: Letters for what the whole module knows; few functions come as far as the last small ones.
+_BIG = string.ascii_uppercase + string.ascii_lowercase[:15:-1]
+
 
 def squeezed_python(source: str) -> str:
     """Return `source` without comments, docstrings, annotations and assertions, with short names and few spaces.
 
-    `source` must do without f-strings, whose text some versions' tokens lose, and must not look at its own docstrings,
-    annotations or names. Imports of Flow's own modules go too: what they name must be part of `source`.
+    `source` must import modules at its top alone, do without f-strings, whose text some versions' tokens lose, and not
+    look at its own docstrings, annotations or names. Imports of Flow's own modules go too: what they name must be part
+    of `source`.
     """
     first = source.partition("\n")[0]
     tree = _Undressed().visit(ast.parse(source))
     tree = _renamed(tree)
-    text = _tight(ast.unparse(ast.fix_missing_locations(tree)))
+    lines = _tight(ast.unparse(ast.fix_missing_locations(tree))).splitlines(keepends=True)
+    text = "".join(map(_without_brackets, lines))
     return f"{first}\n{text}" if first.startswith("#!") else text
 
 
@@ -43,10 +48,19 @@ def squeezed_shell(source: str) -> str:
 
 
 class _Undressed(ast.NodeTransformer):
-    """Drops what only readers and type checkers look at."""
+    """Drops what only readers and type checkers look at, and has all that is imported whole in one line."""
+
+    def __init__(self) -> None:
+        self._imported: dict[str, ast.alias] = {}
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
-        return self._without_docstring(node)
+        self._without_docstring(node)
+        if self._imported:
+            node.body.insert(0, ast.Import(names=list(self._imported.values())))
+        return node
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self._imported.update({ast.dump(each): each for each in node.names})
 
     def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
         return self._without_docstring(node)
@@ -105,7 +119,7 @@ class _Renamed(ast.NodeTransformer):
 
 
 def _renamed(tree: ast.Module) -> ast.Module:
-    """Give short names: big letters to what the module binds, small ones to what only one function does.
+    """Give short names: big letters and the last small ones to what the module binds, the first ones in functions.
 
     Each function begins with `a` again, for what is written alike packs well.
     """
@@ -121,13 +135,13 @@ def _renamed(tree: ast.Module) -> ast.Module:
             for name in node.names
         }
     long = sorted(shared - fixed, key=lambda name: (-used[name], name))
-    names = dict(zip(long, _free(string.ascii_uppercase, fixed | set(used)), strict=False))
+    names = dict(zip(long, _free(_BIG, fixed | set(used)), strict=False))
     own: dict[ast.AST, dict[str, str]] = {}
     for function in functions:
         bound = dict.fromkeys(_names_in(function, without=(), only_bound=True))
         bound.pop(function.name, None)
         mine = [name for name in bound if name not in shared | fixed]
-        taken = fixed | (set(used) - set(mine))
+        taken = fixed | (set(used) - set(mine)) | set(names.values())
         own[function] = dict(zip(mine, _free(string.ascii_lowercase, taken), strict=False))
     _Renamed(names, own).visit(tree)
     return tree
@@ -205,6 +219,19 @@ def _tight(source: str) -> str:
             text += token.string
             starts_line = False
     return text
+
+
+def _without_brackets(line: str) -> str:
+    """Return a line without the brackets round a tuple, where it means the same without."""
+    head, _, rest = line.partition("(")
+    if not rest.endswith(")\n") or not (head.endswith("=") or head.strip() == "return"):
+        return line
+    bare = f"{head}{'' if head.endswith('=') else ' '}{rest[:-2]}\n"
+    try:
+        same = ast.dump(ast.parse(bare.strip())) == ast.dump(ast.parse(line.strip()))
+    except SyntaxError:
+        return line
+    return bare if same else line
 
 
 def _is_wordy(char: str) -> bool:

@@ -6,7 +6,7 @@
 #   FLOW_FOREGROUND  when set, run the helper here and now; else as a systemd unit, which outlives a reboot
 exec "${FLOW_PYTHON:-python3}" -c '
 import base64,sys,zlib
-HELPER,TASK=zlib.decompress(base64.b85decode(sys.stdin.read().strip())).split(b"\0")
+HELPER,TASK,CODE=zlib.decompress(base64.b85decode(sys.stdin.read().strip())).split(b"\0",2)
 exec(HELPER)
 ' <<'FLOW'
 @PAYLOAD@

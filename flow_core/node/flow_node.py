@@ -2,11 +2,11 @@
 """Runs a task's command on a node and keeps what it says: the one program that Flow puts on nodes.
 
 `$FLOW_HOME` (default /opt/flow) holds all it knows, so that a kill or a reboot at any moment costs only the attempt:
-task.json (what to run), delivery.json (what exists only after allocation: rank, addresses, variables, what to set up;
-numbered), kit.zip (the program that sets it up), state.json (the phase), env.json (the variables set for the command),
-failure.json (why the set-up failed), log (every byte it wrote, in the order read), log.index (24 bytes a stretch:
-offset, length, stream, unix time), notice.json (there while a notice stands), lock (held while `run` lives), stop
-(there once the command was ended for good).
+task.json (what to run), code.tar (files that rode in the script; code.had once unpacked), delivery.json (what exists
+only after allocation: rank, addresses, variables, what to set up; numbered), kit.zip (the program that sets it up),
+state.json (the phase), env.json (the variables set for the command), failure.json (why the set-up failed), log (every
+byte it wrote, in the order read), log.index (24 bytes a stretch: offset, length, stream, unix time), notice.json
+(there while a notice stands), lock (held while `run` lives), stop (there once the command was ended for good).
 
 Verbs: install · run · deliver · report · log OFFSET LIMIT · stop.
 
@@ -47,6 +47,7 @@ from flow_core.node.node_store import (
     path,
     read_log,
     save,
+    unpack_code,
     write,
 )
 
@@ -69,7 +70,8 @@ TimeoutStopSec=30
 WantedBy=multi-user.target
 """
 TASK: bytes  # what the node script carries: the task as JSON,
-HELPER: bytes  # and this very program
+HELPER: bytes  # this very program,
+CODE: bytes  # and the user's files as a tar, where they are few
 WAKE_S = 1  # a signal wakes a wait; this is for a notice, which comes as a file
 USERS_MISTAKES = (125, 126, 127)  # the set-up's word, and the shell's for what can't be run
 
@@ -79,6 +81,8 @@ def install() -> int:
     program = path("bin/flow-node")
     os.makedirs(path("bin"), exist_ok=True)
     os.chmod(HOME, 0o700)  # variables and commands are nobody else's to read
+    if CODE and not is_there("task.json"):  # noqa: F821
+        write(path("code.tar"), CODE)  # noqa: F821
     carried = ((path("task.json"), TASK, 0o600), (program, HELPER, 0o755))  # noqa: F821
     for name, text, mode in carried:
         write(name, text)
@@ -237,6 +241,7 @@ def start(task: Any, env: dict[str, str], delivery: Any) -> subprocess.Popen[byt
     """
     workspace = os.environ.get("FLOW_WORKSPACE", task["workspace"])
     os.makedirs(workspace, exist_ok=True)
+    unpack_code(workspace)
     folder = os.path.join(workspace, task["working_dir"] or "")
     environ = dict(os.environ, **env)
     environ.pop("FLOW_FOREGROUND", None)

@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import struct
+import subprocess
 import sys
 import time
 import zlib
@@ -73,7 +74,7 @@ def read_log(offset: int, limit: int) -> int:
         pieces.append([STREAMS[stream], piece, at])
         end += piece
         low += 1
-    head = {"offset": offset, "next_offset": end, "pieces": pieces, "zlib": True}
+    head = {"offset": offset, "next_offset": end, "pieces": pieces, "zlib": 1}
     head["is_last"] = over and end >= log.size
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
     squeeze = zlib.compressobj(1)
@@ -109,6 +110,15 @@ def kick(number: int) -> bool:
         return True
     os.close(lock)
     return False
+
+
+def unpack_code(workspace: str) -> None:
+    """Put files that rode in the script where the command begins, once: what it made of them survives a reboot."""
+    tar = path("code.tar")
+    if os.path.exists(tar):
+        if subprocess.call(["tar", "-xf", tar, "-C", workspace]):
+            raise OSError(errno.EIO, "can't be unpacked", tar)
+        os.rename(tar, path("code.had"))
 
 
 def entry(index: int, number: int) -> Any:

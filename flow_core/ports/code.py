@@ -41,6 +41,10 @@ class CodeStore(Protocol):
         """
         ...
 
+    def tar(self, digest: str, *, most: int) -> bytes | None:
+        """Return a snapshot taken earlier as one tar; None where it was dropped, or takes more than `most` bytes."""
+        ...
+
     def keep_only(self, digests: set[str]) -> None:
         """Drop every snapshot but these."""
         ...

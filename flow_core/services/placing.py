@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from attrs import evolve
+
 from flow_core.domain.bid import Bid, BidRequest, Launch
 from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
@@ -26,6 +28,8 @@ from flow_core.ports.provider import Provider
 from flow_core.services.data_volumes import attachments_of, drop_volumes, make_volumes
 from flow_core.services.ports import Ports
 
+#: More than this of code, as a tar, isn't tried to be squeezed into a script.
+MOST_CODE = 1 << 20
 #: How long after a bid was sent a double of it is looked for: twice the latest that has been thought of.
 LATE = timedelta(minutes=10)
 
@@ -80,11 +84,11 @@ def may_be_doubled(record: TaskRecord, now: datetime) -> bool:
     return now - record.sent_at < LATE
 
 
-def wants_delivery(spec: TaskSpec, provider: Provider) -> bool:
+def wants_delivery(spec: TaskSpec, provider: Provider, *, code_rides: bool = False) -> bool:
     """Whether the command must wait for something that only arrives over the shell."""
     return (
         spec.num_instances > 1
-        or spec.code is not None
+        or (spec.code is not None and not code_rides)
         or bool(spec.secrets)
         or bool(spec.env and not provider.limits.script_is_private)
         or wants_setup(spec, provider)
@@ -236,8 +240,12 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
 
 
 def script_of(ports: Ports, record: TaskRecord) -> str:
-    """Return the node script of a record's task; equal records give equal scripts."""
-    spec = record.spec
+    """Return the node script of a record's task; equal records give equal scripts.
+
+    Where nothing else has to be brought to the node, and a script has an end, the code rides along if it fits: then
+    the command needs nobody here.
+    """
+    spec, limit = record.spec, ports.provider.limits.script_chars
     task = NodeTask(
         name=record.name,
         token=record.token,
@@ -253,4 +261,14 @@ def script_of(ports: Ports, record: TaskRecord) -> str:
         notice_signal=spec.notice_signal or "USR1",
         notice_file=ports.provider.limits.notice_file,
     )
-    return render_script(task, files=ports.node_files)
+    script = render_script(task, files=ports.node_files)
+    if limit is None or not task.wants_delivery or record.code_digest is None:
+        return script
+    if wants_delivery(spec, ports.provider, code_rides=True):
+        return script
+    code = ports.code.tar(record.code_digest, most=MOST_CODE)
+    if code is None:
+        return script
+    riding = evolve(task, wants_delivery=False, code=code)
+    longer = render_script(riding, files=ports.node_files)
+    return longer if len(longer) <= limit else script

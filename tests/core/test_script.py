@@ -31,6 +31,7 @@ TASKS = st.builds(
     wants_delivery=st.booleans(),
     gpus=st.integers(0, 72),
     workspace=TEXT,
+    code=st.binary(max_size=50),
 )
 
 

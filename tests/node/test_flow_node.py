@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import tarfile
+from io import BytesIO
 
 import pytest
 
@@ -295,3 +297,22 @@ def test_a_killed_helper_is_reported_as_interrupted(node, bell):
 def wait_for_note(node: BareNode, offset: int = 0) -> None:
     """Return once the log has grown past `offset`: the helper notes what it waits for after it wrote its state."""
     wait_for_bytes(node.home / "log", offset)
+
+
+def test_code_that_rode_along_is_there_once(node):
+    """Files in the script lie in the workspace before the first attempt; what the command made of them stays."""
+    tar = BytesIO()
+    with tarfile.open(fileobj=tar, mode="w") as archive:
+        member = tarfile.TarInfo("deep/run.sh")
+        member.size, member.mode = 10, 0o755
+        archive.addfile(member, BytesIO(b"echo \0rode"))
+    node.take(
+        "tail -c 4 deep/run.sh; echo changed > deep/run.sh; exit 1", retries=1, code=tar.getvalue()
+    )
+    node.finish()
+    again = node.finish()
+
+    assert b"rode" == node.log().pieces[0].data
+    assert 1 == again.attempt
+    assert "changed\n" == (node.workspace / "deep" / "run.sh").read_text()
+    assert os.access(node.workspace / "deep" / "run.sh", os.X_OK)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +15,15 @@ from attrs import evolve
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
+from flow_adapters.packing import TarCodeStore
 from flow_adapters.vault import HeldVault
 from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Step
+from flow_core.domain.script import parse_script
 from flow_core.domain.status import TaskState
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import NameTaken, QuotaExceeded, Transient
+from flow_core.services.placing import script_of
 from flow_core.services.ports import Ports
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
@@ -26,6 +31,7 @@ from flow_providers.mock.rules import IN_MEMORY, SameName
 
 #: More boundaries than a submit crosses (a test shows it).
 BOUNDARIES = 20
+HOUR = timedelta(hours=1)
 
 
 class Killed(BaseException):
@@ -77,6 +83,31 @@ def session_over(cloud: PretendCloud, journal: object, market: object | None = N
 def spec(**changes: object) -> TaskSpec:
     """Return a task that asks for little."""
     return TaskSpec(command="true", name="one", **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("size", "about", "rides"),
+    [(2_000, {}, True), (5_000, {}, False), (10, {"num_instances": 2}, False), (10, {"idle_timeout": HOUR}, False)],
+)  # fmt: skip
+def test_small_code_rides_in_the_script(
+    tmp_path: Path, size: int, about: dict[str, Any], rides: bool
+):
+    """Code that fits is in the script and waited for by nobody; more, or with more to bring, it is delivered."""
+    cloud = PretendCloud()
+    limits = evolve(cloud.provider.limits, script_chars=10_000, script_is_private=True)
+    cloud.provider = evolve(cloud.provider, limits=limits)
+    session = session_over(cloud, SqliteJournal(":memory:"))
+    session.ports = evolve(session.ports, code=TarCodeStore(tmp_path / "store"))
+    (tmp_path / "code").mkdir()
+    content = random.Random(1).randbytes(size)
+    (tmp_path / "code" / "file").write_bytes(content)
+
+    record = session.tasks.submit(spec(code=str(tmp_path / "code"), **about))
+    script = script_of(session.ports, record)
+    task = parse_script(script)
+
+    assert rides == (content in task.code) == (not task.wants_delivery)
+    assert len(script) <= 10_000
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -269,6 +269,27 @@ def test_what_a_command_changed_is_brought_back(shell, node, tree, store, tmp_pa
     assert 1 == len(list(outside.iterdir()))
 
 
+def test_code_that_rode_in_the_script_is_known(tmp_path):
+    """Files that the node script brought count as the snapshot before: the next one removes those that it lacks."""
+    work, old, new = tmp_path / "work", tmp_path / "old", tmp_path / "new"
+    for folder, names in ((work, "goes stays own"), (old, "goes stays"), (new, "comes")):
+        folder.mkdir()
+        for name in names.split():
+            (folder / name).write_text(name)
+    packed(old, tmp_path / "code.had")
+    (work / "stays").write_text("changed here")
+    size = Path(packed(new, tmp_path / "new.tar").location).stat().st_size
+    said = json.dumps({"size": size}).encode() + b"\n" + (tmp_path / "new.tar").read_bytes()
+
+    ran = subprocess.run(
+        [sys.executable, UNPACK, work, "d2"], input=said, env={"FLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True, check=False,
+    )  # fmt: skip
+
+    assert (0, b"") == (ran.returncode, ran.stderr)
+    assert ["comes", "own", "stays"] == sorted(listing(work))
+
+
 def test_nothing_is_removed_through_a_link(shell, node, tree, store, tmp_path):
     """A folder that was moved away and linked to keeps its files when the snapshot no longer has them."""
     outside, workspace = tmp_path / "outside", tmp_path / "workspace"
