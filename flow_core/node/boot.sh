@@ -5,8 +5,8 @@
 #   FLOW_PYTHON      the interpreter, 3.8 or later (default python3)
 #   FLOW_FOREGROUND  when set, run the helper here and now; else as a systemd unit, which outlives a reboot
 exec "${FLOW_PYTHON:-python3}" -c '
-import base64,sys,zlib
-HELPER,TASK,CODE=zlib.decompress(base64.b85decode(sys.stdin.read().strip())).split(b"\0",2)
+import base64,zlib
+HELPER,TASK,CODE=zlib.decompress(base64.b85decode(input())).split(b"\0",2)
 exec(HELPER)
 ' <<'FLOW'
 @PAYLOAD@

@@ -47,7 +47,9 @@ from flow_core.node.node_store import (
     path,
     read_log,
     save,
+    told_to_stop,
     unpack_code,
+    watch_signals,
     write,
 )
 
@@ -377,21 +379,6 @@ def stop() -> int:
         state.update(phase="exited", exit_code=143, ended_at=time.time(), log_bytes=Log().size)
         save("state.json", dict(state, waiting_for="", wants_delivery=False))
     return 0
-
-
-def watch_signals() -> int:
-    """Return a descriptor that turns readable, with the signals' numbers, when one has come."""
-    wake, told = os.pipe()
-    os.set_blocking(told, False)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, lambda *_: None)
-    return wake
-
-
-def told_to_stop(wake: int, seconds: float) -> bool:
-    """Wait for a signal; return whether it says that the node stops."""
-    return bool(select.select([wake], [], [], seconds)[0]) and signal.SIGTERM in os.read(wake, 4096)
 
 
 VERBS: Any = {"install": install, "run": run, "deliver": deliver, "report": report, "stop": stop}

@@ -9,6 +9,8 @@ import errno
 import fcntl
 import json
 import os
+import select
+import signal
 import struct
 import subprocess
 import sys
@@ -74,15 +76,15 @@ def read_log(offset: int, limit: int) -> int:
         pieces.append([STREAMS[stream], piece, at])
         end += piece
         low += 1
-    head = {"offset": offset, "next_offset": end, "pieces": pieces, "zlib": 1}
-    head["is_last"] = over and end >= log.size
+    last = over and end >= log.size
+    head = {"offset": offset, "next_offset": end, "pieces": pieces, "is_last": last, "zlib": 1}
     sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
-    squeeze = zlib.compressobj(1)
+    squeeze, out = zlib.compressobj(1), sys.stdout.buffer
     while offset < end:
         data = os.pread(log.file, min(end - offset, 1 << 20), offset)
         offset += len(data)
-        sys.stdout.buffer.write(squeeze.compress(data))
-    sys.stdout.buffer.write(squeeze.flush())
+        out.write(squeeze.compress(data))
+    out.write(squeeze.flush())
     return 0
 
 
@@ -112,12 +114,27 @@ def kick(number: int) -> bool:
     return False
 
 
+def watch_signals() -> int:
+    """Return a descriptor that turns readable, with the signals' numbers, when one has come."""
+    wake, told = os.pipe()
+    os.set_blocking(told, False)
+    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, lambda *_: None)
+    return wake
+
+
+def told_to_stop(wake: int, seconds: float) -> bool:
+    """Wait for a signal; return whether it says that the node stops."""
+    return bool(select.select([wake], [], [], seconds)[0]) and signal.SIGTERM in os.read(wake, 4096)
+
+
 def unpack_code(workspace: str) -> None:
     """Put files that rode in the script where the command begins, once: what it made of them survives a reboot."""
     tar = path("code.tar")
     if os.path.exists(tar):
         if subprocess.call(["tar", "-xf", tar, "-C", workspace]):
-            raise OSError(errno.EIO, "can't be unpacked", tar)
+            raise OSError(5, "can't be unpacked", tar)
         os.rename(tar, path("code.had"))
 
 
