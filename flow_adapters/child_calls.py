@@ -26,6 +26,7 @@ _CHUNK = 65_536
 _READ = 1 << 18
 _LOOK_S = 0.2
 _DRAIN_S = 0.5
+_BEAT_S = 0.01
 #: Seconds between TERM and KILL for what is ended early.
 _GRACE_S = 1.0
 
@@ -67,6 +68,9 @@ class _Running:
     ended_at: float | None = None
     #: Why the input broke off; and whether anybody still wants it.
     trouble: str = ""
+    #: Why it is being ended, and when it was told.
+    lost: str = ""
+    told_at: float = 0.0
     is_over: bool = False
 
 
@@ -122,7 +126,7 @@ class _Together:
     def _patience(self) -> float:
         if self._deadline is None:
             return _LOOK_S
-        return max(0.0, min(_LOOK_S, self._deadline - time.monotonic()))
+        return max(_BEAT_S, min(_LOOK_S, self._deadline - time.monotonic()))
 
     def _feed(self, running: _Running) -> None:
         stdin = running.child.stdin
@@ -153,21 +157,29 @@ class _Together:
         now = time.monotonic()
         for running in list(self._running):
             if running.trouble:
-                self._forget(running)
-                yield NodeLost(running.call.node, f"its input broke off: {running.trouble}")
-                continue
+                self._end(running, f"its input broke off: {running.trouble}", now)
             code = _code(running)
+            if running.lost:
+                # Told first: what was started may have something to end elsewhere.
+                if code is not None or now - running.told_at >= _GRACE_S:
+                    self._forget(running)
+                    yield NodeLost(running.call.node, running.lost)
+                continue
             if code is not None:
                 running.ended_at = running.ended_at or now
                 if not running.open_pipes or now - running.ended_at >= _DRAIN_S:
                     self._forget(running, leftovers=False)
-                    yield self._end(running.call, code)
+                    yield self._exit(running.call, code)
                     continue
             if self._deadline is not None and now >= self._deadline:
-                self._forget(running)
-                yield NodeLost(running.call.node, f"no end within {self._timeout_s:g} s")
+                self._end(running, f"no end within {self._timeout_s:g} s", now)
 
-    def _end(self, call: Call, code: int) -> NodeEvent:
+    def _end(self, running: _Running, why: str, now: float) -> None:
+        if not running.lost:
+            running.lost, running.told_at = why, now
+            _tell(running.child, signal.SIGTERM)
+
+    def _exit(self, call: Call, code: int) -> NodeEvent:
         reason = self._absence(call) if code == -signal.SIGKILL else None
         if reason is not None:
             return NodeLost(call.node, reason)

@@ -65,6 +65,8 @@ KEPT = (
     "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "SLURM_CONF", "BASH_ENV", "MANPATH",
     "MODULEPATH", "MODULESHOME", "MODULES_CMD", "LMOD_CMD", "LMOD_DIR", "LMOD_PKG", "LMOD_ROOT",
 )  # fmt: skip
+#: How often a hold is tried that comes while nodes are granted.
+HOLDS = 5
 #: Bundles whose files are kept unpacked for the next task that brings the same.
 MOST_BUNDLES = 20
 FINAL = (
@@ -204,12 +206,16 @@ def spread(told: Told) -> Told:
 def hold(told: Told) -> Told:
     """Give a bid's nodes back and keep it from having others, or let it have them again."""
     job = text_of(os.path.join(root_of(told), "bids", told["id"], "job"))
-    if told["held"]:
+    if not told["held"]:
+        run(["scontrol", "release", job])
+        return {}
+    for _ in range(HOLDS):
         row = row_of(told["id"]) or {}
-        verb = "hold" if row.get("state") == "PENDING" else "requeuehold"
-    else:
-        verb = "release"
-    run(["scontrol", verb, job])
+        waits = row.get("state") in ("PENDING", "REQUEUED")
+        run(["scontrol", "uhold" if waits else "requeuehold", job])
+        # One that waited may have been granted at that moment, and keeps its nodes then.
+        if (row_of(told["id"]) or {}).get("state") in ("PENDING", "REQUEUED", "REQUEUE_HOLD"):
+            break
     return {}
 
 
@@ -269,9 +275,6 @@ def script(told: Told) -> Told:
     """Return a bid's batch script, empty where it isn't kept."""
     path = os.path.join(root_of(told), "bids", told["id"], "batch.sh")
     return {"script": content(path).decode("utf-8", "surrogateescape")}
-
-
-# ------------------------------------------------------------ Slurm's own commands
 
 
 def queue() -> List[Dict[str, str]]:

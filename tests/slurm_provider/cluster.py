@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from tests.slurm.cluster import START_TIMEOUT_S, Cluster, free_port
+from tests.slurm.cluster import START_TIMEOUT_S, STOP_TIMEOUT_S, Cluster, free_port
 
 #: The first two have eight GPUs each, the others none.
 NODES = ("n1", "n2", "n3", "n4")
@@ -68,6 +68,13 @@ class RunningCluster(Cluster):
         while self.run(*look).stdout.strip() != str(len(NODES)):
             if time.monotonic() > deadline:
                 raise RuntimeError(f"{self._log('slurmctld')}\n{self._log(f'slurmd-{NODES[0]}')}")
+
+    def stop(self) -> None:
+        """End what runs on the nodes, which would outlive their daemons, and then those."""
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self.run("squeue", "-h", "--me").stdout.strip() and time.monotonic() < deadline:
+            self.run("scancel", "--me")
+        super().stop()
 
 
 def configuration(folder: Path, *, port: int) -> str:

@@ -44,11 +44,17 @@ class SlurmRig(Rig):
 
     @property
     def controls(self) -> Controls:
-        return Controls(reboot_node=self._reboot)
+        return Controls(lose_node=self._lose, reboot_node=self._reboot)
+
+    def _lose(self, bid: Bid, rank: int) -> None:
+        # Nodes share a host, so that one going down would take those of other bids along.
+        self.cluster.run("scancel", "--full", "--signal=KILL", self._job(bid))
 
     def _reboot(self, bid: Bid, rank: int) -> None:
-        job = (self.folder / "shared" / "bids" / bid.id / "job").read_text()
-        self.cluster.run("scontrol", "requeue", job)
+        self.cluster.run("scontrol", "requeue", self._job(bid))
+
+    def _job(self, bid: Bid) -> str:
+        return (self.folder / "shared" / "bids" / bid.id / "job").read_text()
 
 
 class TestSlurm(ProviderContract):
