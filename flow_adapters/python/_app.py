@@ -134,14 +134,23 @@ class App:
         return make(*raw) if raw else make
 
     def resume(self, run_id: str) -> Results[Any]:
-        """Go on with a run of `map` whose program was killed: results that are there are not computed again.
+        """Go on with a run of `map` that an exception, Ctrl-C or a kill ended; no result that is there is made again.
 
         Raises:
             NotFound: no run of that id is kept here; it may have ended.
+            Conflict: another process is working on it.
         """
         from flow_adapters.python._function_map import resume
 
         return resume(self, run_id)
+
+    def runs(self) -> list[str]:
+        """Return the ids of runs of this App's functions that can be resumed, or go on now; the newest first."""
+        import os
+
+        from flow_adapters.python._pool_runs import kept_runs
+
+        return kept_runs(os.environ, self.name)
 
     def needs(self, options: FunctionOptions) -> WorkerNeeds:
         """Return what the workers of a function with these options are."""

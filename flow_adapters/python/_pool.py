@@ -14,7 +14,14 @@ from collections import deque
 from contextlib import suppress
 from typing import Any
 
-from flow_adapters.python._pool_call import Answer, Pending, error_in, value_in
+from flow_adapters.python._pool_call import (
+    KEPT,
+    SPILL_BYTES,
+    Answer,
+    Pending,
+    error_in,
+    value_in,
+)
 from flow_adapters.python._pool_code import program_folder
 from flow_adapters.python._task import Cancelled, TimedOut
 from flow_core.domain.allocation import Node
@@ -349,7 +356,8 @@ class _Talk:
             if call.keep is not None:
                 call.keep(file, answer.size)
                 file.seek(0)
-            value = value_in(file, call.form)
+            is_late = call.keep is not None and answer.size > SPILL_BYTES
+            value = KEPT if is_late else value_in(file, call.form)
         except Exception as error:  # noqa: BLE001  (a result that can't be loaded is the call's own trouble)
             self._done(error=error)
             return

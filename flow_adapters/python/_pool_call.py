@@ -22,6 +22,8 @@ from flow_core.node.call import frames, pickling
 SPILL_BYTES = 4 << 20
 #: How much of what a call writes is kept for `logs()`, from its end.
 LOG_BYTES = 1 << 20
+#: The result of a call whose value waits in the file of its run, because it is large.
+KEPT = object()
 
 
 class RemoteError(FlowError):

@@ -12,7 +12,6 @@ from attrs import frozen
 import flow
 
 app = flow.App("tests", environment="none", keep_warm=30)
-made = flow.App("made", keep_warm=30)
 
 
 class OutOfLuck(Exception):
@@ -49,18 +48,25 @@ def act(how: str, where: str = "") -> Any:
     if how == "die":
         os._exit(9)
     if how == "sleep":
-        Path(where).touch()
-        threading.Event().wait(60)
+        with Path(where).open("a") as file:
+            file.write("x")
+        if Path(where).stat().st_size == 1:
+            threading.Event().wait(60)
+    if how == "forge":
+        import gc
+
+        [server] = [each for each in gc.get_objects() if type(each).__name__ == "Server"]
+        server.send(5, server.number, b"V" + bytes(32))
     return Point(3) if how == "point" else os.getpid()
 
 
 @app.function(gpu="a100", retries=1)
-def second_time(marker: str) -> int:
-    """Fail at first, then return the process id."""
+def second_time(marker: str) -> tuple[int, int]:
+    """Fail at first, then return the process ids of both times."""
     if not Path(marker).exists():
-        Path(marker).touch()
+        Path(marker).write_text(str(os.getpid()))
         raise ValueError("first")
-    return os.getpid()
+    return int(Path(marker).read_text()), os.getpid()
 
 
 @app.function(gpu="a100", timeout=0.5)
@@ -79,15 +85,19 @@ def plain(value: Any) -> Any:
 
 @app.function(gpu="a100")
 def counted(x: int, folder: str) -> int:
-    """Leave a trace in `folder` for each time that `x` is computed."""
+    """Leave a trace in `folder` for each time that `x` is computed; what is under 0 takes luck."""
+    if x < 0 and not Path(folder, "lucky").exists():
+        raise OutOfLuck(x)
     with Path(folder, str(x)).open("a") as file:
         file.write("x")
     return x * x
 
 
-@made.function(gpu="a100")
-def prefix() -> str:
-    """Return which environment runs this."""
+def found_there() -> tuple[str, str, str]:
+    """Return which environment runs this, its Python, and what a package of the test's says."""
+    import platform
     import sys
 
-    return sys.prefix
+    import tinypkg  # type: ignore[import-not-found]
+
+    return sys.prefix, platform.python_version(), tinypkg.WORD

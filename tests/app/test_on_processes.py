@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 
 import pytest
 
 import flow
+from flow_cli.app import main
 from tests.app.functions import (
     OutOfLuck,
     Point,
@@ -15,11 +17,11 @@ from tests.app.functions import (
     app,
     counted,
     double,
-    made,
-    prefix,
+    found_there,
     second_time,
     slow,
 )
+from tests.wheels import tiny_wheel
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,8 +32,8 @@ PATIENCE_S = 60.0
 
 @pytest.fixture(autouse=True)
 def closed(on_processes):
-    """End the Apps' workers with each test."""
-    with app, made:
+    """End the App's workers with each test."""
+    with app:
         yield
 
 
@@ -68,23 +70,52 @@ def test_errors_come_back_from_the_node():
     assert 4 == double.remote(2)
 
 
-def test_a_failed_item_is_tried_again(tmp_path):
-    """A call that failed once, and may be tried again, comes to its result."""
+def test_a_failed_item_is_tried_again_on_another_node(tmp_path):
+    """With two nodes there, the second try is not where the first was."""
     list(double.map(range(40), concurrency=2))
-    call = second_time.spawn(str(tmp_path / "marker"))
+    first, second = second_time.spawn(str(tmp_path / "marker")).result(PATIENCE_S)
 
-    assert call.result(PATIENCE_S) > 0
+    assert first != second
+    assert 2 == len(flow.tasks())
+
+
+def test_a_call_whose_node_is_preempted_starts_again(tmp_path):
+    """Without any retries: the loss of a node is no failure of the call's."""
+    began = tmp_path / "began"
+    call = act.spawn("sleep", str(began))
+    until(lambda: began.exists())
+    assert 0 == main(["mock", "outbid", call.worker])
+
+    assert isinstance(call.result(PATIENCE_S), int)
+    assert "xx" == began.read_text()
+
+
+def test_what_is_not_sealed_with_the_calls_key_is_never_loaded():
+    """Code on the node that knows the channel and not the key can't answer for a call."""
+    with pytest.raises(flow.NodeUnreachable, match="not sealed with its key"):
+        act.remote("forge")
+
+
+def test_another_python_is_told_before_the_call_runs(tmp_path):
+    """Both versions are in the message, and the function was not called."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import platform\nplatform.python_version = lambda: '3.99.1'\n"
+    )
+    other = flow.App("other", environment="none", env={"PYTHONPATH": str(tmp_path)})
+    trace = tmp_path / "trace"
+    with other, pytest.raises(flow.Misconfigured) as caught:
+        other.function(gpu="a100")(trace.touch).remote()
+
+    assert "3.99.1" in caught.value.message
+    assert platform.python_version() in caught.value.message
+    assert not trace.exists()
 
 
 def test_cancelling_ends_what_runs(tmp_path):
     """A cancelled call raises Cancelled at once, and its node serves the next call."""
     began = tmp_path / "began"
     call = act.spawn("sleep", str(began))
-    clock = flow.connect().ports.clock
-    for _ in range(600):
-        if began.exists():
-            break
-        clock.sleep(0.1)
+    until(lambda: began.exists())
     assert (True, True) == (call.running(), call.cancel())
     with pytest.raises(flow.Cancelled):
         call.result(PATIENCE_S)
@@ -94,26 +125,45 @@ def test_cancelling_ends_what_runs(tmp_path):
     assert 1 == len(flow.tasks())
 
 
-def test_a_killed_drivers_run_is_resumed(tmp_path):
-    """What was finished before the driver went is not computed again; the rest is."""
-    folder = str(tmp_path)
-    results = counted.starmap([(each, folder) for each in range(40)], concurrency=1)
-    taken = [next(results) for _ in range(3)]
-    app.close()  # as its end does to a program, but for what it would still drop
-    finished = {each.name for each in tmp_path.iterdir() if each.name.isdigit()}
+def test_an_interrupted_run_is_resumed(tmp_path):
+    """What was finished before an exception ended the loop is not computed again; a whole run is dropped."""
+    results = counted.starmap([(each, str(tmp_path)) for each in (0, 1, -1, 2)], concurrency=1)
+    taken = [next(results), next(results)]
+    with pytest.raises(OutOfLuck):
+        next(results)
+    (tmp_path / "lucky").touch()
+    assert [results.run_id] == app.runs()
     resumed = app.resume(results.run_id)
+    with pytest.raises(flow.Conflict):
+        app.resume(results.run_id)
 
-    assert [0, 1, 4] == taken
-    assert [each**2 for each in range(40)] == list(resumed)
-    assert finished
-    results.close()
-    assert all((tmp_path / each).read_text() == "x" for each in ("0", "1", "2"))
+    assert [0, 1] == taken
+    assert [0, 1, 1, 4] == list(resumed)
+    assert ["x", "x"] == [(tmp_path / each).read_text() for each in "01"]
+    assert [] == app.runs()
     with pytest.raises(flow.NotFound):
         app.resume(results.run_id)
 
 
-def test_an_environment_is_made_of_this_pythons_version():
-    """Without `image` calls run in a uv environment with our minor version, which holds the pickler."""
-    found = prefix.remote()
+def test_an_environment_has_this_pythons_version_and_the_requirements(tmp_path):
+    """Without `image` calls run in a uv environment with our minor version and what the App requires."""
+    (tmp_path / "uv.toml").write_text(
+        f"no-index = true\nfind-links = ['{tiny_wheel(tmp_path / 'wheels')}']\n"
+    )
+    env = {"UV_CONFIG_FILE": str(tmp_path / "uv.toml"), "UV_PYTHON_DOWNLOADS": "never"}
+    with flow.App("made", requirements=["tinypkg==1.0"], env=env) as made:
+        prefix, version, word = made.function(gpu="a100")(found_there).remote()
 
-    assert "/envs/" in found
+    assert "/envs/" in prefix
+    assert platform.python_version_tuple()[:2] == tuple(version.split(".")[:2])
+    assert "from the wheel" == word
+
+
+def until(what):
+    """Wait for something to be so."""
+    clock = flow.connect().ports.clock
+    for _ in range(600):
+        if what():
+            return
+        clock.sleep(0.1)
+    raise AssertionError("it never was so")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from flow_adapters.node_files import load_kit
 from flow_core.domain.run import RunPhase
 from tests.node.conftest import BareNode
 from tests.node.kit import PATIENCE_S, wait_for_bytes
+from tests.wheels import tiny_wheel
 
 pytestmark = pytest.mark.slow
 UV = Path(sys.executable).with_name("uv")
@@ -22,17 +22,7 @@ UV = Path(sys.executable).with_name("uv")
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
     """A folder with one tiny package, `tinypkg` 1.0, which is all that any index has here."""
-    folder = tmp_path / "wheels"
-    folder.mkdir()
-    about = "tinypkg-1.0.dist-info"
-    with zipfile.ZipFile(folder / "tinypkg-1.0-py3-none-any.whl", "w") as wheel:
-        wheel.writestr("tinypkg.py", "WORD = 'from the wheel'\n")
-        wheel.writestr(f"{about}/METADATA", "Metadata-Version: 2.1\nName: tinypkg\nVersion: 1.0\n")
-        wheel.writestr(
-            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        wheel.writestr(f"{about}/RECORD", "")
-    return folder
+    return tiny_wheel(tmp_path / "wheels")
 
 
 @pytest.fixture
