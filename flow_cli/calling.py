@@ -42,6 +42,8 @@ def call_function(
     function = _function(words[0])
     with use(invocation.session()), function.app:
         call = function.spawn(**kwargs)
+        for line in call.logs(follow=True):
+            invocation.talk.say(line)
         try:
             value = call.result()
         except FlowError:
@@ -49,8 +51,6 @@ def call_function(
         except Exception as error:  # noqa: BLE001  (the function's own, told as Python tells it)
             invocation.talk.say("".join(traceback.format_exception(error)).rstrip())
             return _FAILED
-        for line in call.logs():
-            invocation.talk.say(line)
     if invocation.json:
         invocation.out.document("call", {"function": function.name, "result": _plain(value)})
     elif value is not None:

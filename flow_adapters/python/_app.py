@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, overload
 
-from flow_adapters.python._function import Function, FunctionOptions
+from flow_adapters.python._function import AsyncFunction, Decorator, Function, FunctionOptions
 from flow_adapters.python._function_call import CallPool, FunctionCall
 from flow_core.domain.call import NODES_OWN, ResultFormat, WorkerNeeds
 from flow_core.domain.duration import parse_duration
@@ -69,6 +69,9 @@ class App:
         self._check()
 
     @overload
+    def function(self, raw: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+
+    @overload
     def function(self, raw: Callable[P, R], /) -> Function[P, R]: ...
 
     @overload
@@ -92,7 +95,7 @@ class App:
         timeout: Duration | None = None,
         concurrency: int = 1,
         result_format: str = "pickle",
-    ) -> Callable[[Callable[P, R]], Function[P, R]]: ...
+    ) -> Decorator: ...
 
     def function(self, *raw: Any, **given: Any) -> Any:
         """Make a function of this App; use it as `@app.function` or with options.
@@ -155,7 +158,7 @@ class App:
     def needs(self, options: FunctionOptions) -> WorkerNeeds:
         """Return what the workers of a function with these options are."""
         own_python = self._image is not None or self._environment == NODES_OWN
-        python = self._environment or f"python:{sys.version_info.major}.{sys.version_info.minor}"
+        python = self._environment or f"python:{_minor_version()}"
         own: dict[str, Any] = options.task
         env = {**self._env, **own.get("env", {})}
         secrets = [*self._secrets, *own.get("secrets", ())]
@@ -256,6 +259,15 @@ class App:
             problems["environment"] = (
                 f"{self._environment!r} is neither none nor such as python:3.12"
             )
+        here, wanted = _minor_version(), str(self._environment).removeprefix("python:")
+        if (
+            "environment" not in problems
+            and wanted not in ("None", NODES_OWN)
+            and not f"{wanted}.".startswith(f"{here}.")
+        ):
+            problems["environment"] = (
+                f"is Python {wanted}, and this is {here}; functions travel between equal minor versions only"
+            )
         if self._requirements and (self._image or self._environment == NODES_OWN):
             problems["requirements"] = (
                 "are installed in an environment that Flow makes; an image or node brings its own"
@@ -270,3 +282,7 @@ def _seconds(given: Duration, name: str) -> float:
     if isinstance(given, str):
         return parse_duration(given, field=name).total_seconds()
     return float(given)
+
+
+def _minor_version() -> str:
+    return f"{sys.version_info.major}.{sys.version_info.minor}"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from attrs import field, frozen
 
@@ -166,6 +166,30 @@ class Function(Generic[P, R]):
         return f"<flow.Function {self._app.name}.{self.name}>"
 
 
+class AsyncFunction(Function[P, R]):
+    """A function made of `async def`: on a node it runs to its end in a loop of its own; here it is a coroutine."""
+
+    if TYPE_CHECKING:
+
+        def __call__(  # type: ignore[override]
+            self, *args: P.args, **kwargs: P.kwargs
+        ) -> Coroutine[Any, Any, R]: ...
+
+        def local(  # type: ignore[override]
+            self, *args: P.args, **kwargs: P.kwargs
+        ) -> Coroutine[Any, Any, R]: ...
+
+
+class Decorator(Protocol):
+    """What `App.function` with options gives."""
+
+    @overload
+    def __call__(self, raw: Callable[P, Coroutine[Any, Any, R]], /) -> AsyncFunction[P, R]: ...
+
+    @overload
+    def __call__(self, raw: Callable[P, R], /) -> Function[P, R]: ...
+
+
 class Async(Generic[P, R]):
     """A function's calls as coroutines."""
 
@@ -180,11 +204,15 @@ class Async(Generic[P, R]):
         """Begin a call; its handle can be awaited."""
         return self._function.spawn(*args, **kwargs)
 
-    async def map(self, *inputs: Iterable[Any], **options: Any) -> AsyncIterator[R]:
+    def map(self, *inputs: Iterable[Any], **options: Any) -> AsyncIterator[R]:
         """Iterate asynchronously over what `Function.map` gives; same options."""
+        return self.starmap(zip(*inputs, strict=False), **options)
+
+    async def starmap(self, inputs: Iterable[Iterable[Any]], **options: Any) -> AsyncIterator[R]:
+        """Iterate asynchronously over what `Function.starmap` gives; same options."""
         import asyncio
 
-        results = self._function.map(*inputs, **options)
+        results = self._function.starmap(inputs, **options)
         nothing = object()
         try:
             while True:

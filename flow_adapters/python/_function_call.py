@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast, overload
 
 from flow_adapters.python._task import TimedOut
 
@@ -77,8 +77,19 @@ class FunctionCall(Generic[R]):
         """Stop it, running or not; False if it had ended before. The node stays warm."""
         return self._pool.cancel(self._call)
 
-    def logs(self) -> list[str]:
-        """Return the lines that it has printed so far, the last mebibyte of them; its worker's log has all."""
+    @overload
+    def logs(self) -> list[str]: ...
+
+    @overload
+    def logs(self, *, follow: Literal[True]) -> Iterator[str]: ...
+
+    def logs(self, *, follow: bool = False) -> list[str] | Iterator[str]:
+        """Return the lines that it has printed so far, the last mebibyte of them; its worker's log has all.
+
+        With `follow`, iterating goes on until the call has ended.
+        """
+        if follow:
+            return self._call.lines()
         return bytes(self._call.written).decode("utf-8", "replace").splitlines()
 
     def add_done_callback(self, fn: Callable[[FunctionCall[R]], object]) -> None:

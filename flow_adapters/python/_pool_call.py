@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import IO, Any
@@ -45,11 +45,15 @@ class Pending:
     tries: Tries = Factory(Tries)
     avoid: set[object] = field(factory=set)
     written: bytearray = field(factory=bytearray)
+    #: How many bytes of what it wrote are not kept any more.
+    forgotten: int = 0
     cancel_asked: bool = False
     #: Ends the talk that runs it; set while one does.
     stop: Callable[[], None] | None = None
     worker: str = ""
     lock: Any = field(factory=threading.Lock)
+    #: Told whenever it has written something.
+    news: Any = field(factory=threading.Condition)
 
     def frame(self, number: int, key: bytes) -> bytes:
         """Return the frame that makes the call."""
@@ -60,9 +64,30 @@ class Pending:
 
     def hear(self, text: bytes | bytearray) -> None:
         """Keep what the call wrote, the end of it if it is much."""
-        self.written += text
-        if len(self.written) > LOG_BYTES:
-            del self.written[: len(self.written) - LOG_BYTES]
+        with self.news:
+            self.written += text
+            over = len(self.written) - LOG_BYTES
+            if over > 0:
+                del self.written[:over]
+                self.forgotten += over
+            self.news.notify_all()
+
+    def lines(self) -> Iterator[str]:
+        """Yield what it writes, line by line as it comes, until it has ended."""
+        self.future.add_done_callback(lambda _: self.hear(b""))
+        place, rest, has_ended = 0, b"", False
+        while not has_ended:
+            with self.news:
+                while not self.future.done() and self.forgotten + len(self.written) == place:
+                    self.news.wait()
+                has_ended = self.future.done()
+                data = bytes(self.written[max(0, place - self.forgotten) :])
+                place = self.forgotten + len(self.written)
+            *whole, rest = (rest + data).split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", "replace")
+        if rest:
+            yield rest.decode("utf-8", "replace")
 
 
 class Answer:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from textwrap import shorten
 
 import pytest
 
 import flow
+from flow_adapters.python._pool_code import packed_function
 from flow_core.node.call.pickling import RemoteTraceback
-from tests.app.functions import OutOfLuck, Point, act, app, double, plain, second_time
+from tests.app.functions import OutOfLuck, Point, act, app, double, later, plain, second_time
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +20,11 @@ def closed():
     """End the App's workers with each test."""
     with app:
         yield
+
+
+def len_of(text: str) -> str:
+    """Say how long something is."""
+    return f"length of what {len(text)}"
 
 
 def test_a_remote_call_returns_what_the_function_returns(session):
@@ -117,6 +124,54 @@ def test_it_works_inside_a_running_event_loop(session):
     assert (2, 6, [2, 4]) == asyncio.run(main())
 
 
+def test_a_coroutine_function_runs_to_its_end(session):
+    """`async def` is called like any other, inside a running event loop too; here it is a coroutine."""
+
+    async def main():
+        many = [each async for each in later.aio.starmap([(1,), (2,)])]
+        return await later.aio.remote(3), many, await later.local(4)
+
+    assert 2 == later.remote(1)
+    assert (6, [2, 4], 8) == asyncio.run(main())
+
+
+def test_every_way_to_call_works_as_the_guide_says(session):
+    """The App of the docs, call after call."""
+    guides = flow.App("sweep", image="python:3.12", env={"SEED": "1"})
+
+    @guides.function(gpu="a100", max_price_per_hour=4.0, retries=2, timeout=3600)
+    def train(lr: float, *, steps: int = 100) -> dict[str, float]:
+        return {"loss": lr * steps}
+
+    with guides:
+        call = train.spawn(0.5)
+        mapped = list(train.map([0.5, 1, 2], concurrency=8, return_exceptions=True))
+
+        assert {"loss": 50} == train.local(0.5) == call.result(timeout=60) == mapped[0]
+        assert {"loss": 5} == train.remote(0.5, steps=10)
+        assert [{"loss": 100}] == list(train.starmap([(1,)]))
+        assert [{"loss": 50}, {"loss": 100}] == flow.gather(call, train.spawn(1))
+        assert ([], False) == (call.logs(), call.cancel())
+    spec = flow.task(call.worker).view.record.spec
+    assert ("a100", {"SEED": "1"}) == (spec.instance_type.gpu, dict(spec.env))
+
+
+def test_the_projects_code_travels_and_installed_code_is_named():
+    """What isn't installed goes by value; an installed package must be on the node, and goes by its name."""
+    here, installed = packed_function(len_of, "len_of"), packed_function(shorten, "shorten")
+
+    assert b"length of what" in here.data
+    assert b"textwrap" in installed.data
+    assert len(installed.data) < 100
+
+
+def test_progress_is_a_line_that_counts(session, capfd):
+    """Calls that ended are counted, and those that failed among them."""
+    list(act.map(["point", "raise", "point"], return_exceptions=True, progress=True))
+
+    assert "\ract: 0 of 3\ract: 1 of 3" in capfd.readouterr().err.replace(", 1 failed", "")
+
+
 def test_a_preempted_worker_is_waited_for(session, pretend_cloud, clock):
     """After an outbid the next call begins once the worker runs again."""
     double.remote(1)
@@ -144,6 +199,8 @@ def test_wrong_options_are_told_at_once():
         app.function(retries=-1, concurrency=0, result_format="xml", gpuz="x")  # type: ignore[call-overload]
 
     assert {"retries", "concurrency", "result_format", "gpuz"} == set(caught.value.problems)
+    with pytest.raises(flow.InvalidRequest, match=r"is Python 3\.1, and this is 3\.\d\d"):
+        flow.App("old", environment="python:3.1")
 
 
 def test_importing_a_module_with_an_app_does_nothing(tmp_path):

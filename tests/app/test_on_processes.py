@@ -18,6 +18,7 @@ from tests.app.functions import (
     counted,
     double,
     found_there,
+    later,
     second_time,
     slow,
 )
@@ -45,6 +46,18 @@ def test_calls_run_in_one_process_of_the_node():
     assert first == second != os.getpid()
     assert (4, ["hello"]) == (call.result(PATIENCE_S), call.logs())
     assert Point(3) == act.remote("point")
+
+
+def test_what_a_call_prints_is_there_while_it_runs(tmp_path):
+    """`logs(follow=True)` yields each line as it comes, until the call's end."""
+    call = act.spawn("tell", str(tmp_path / "go"))
+    lines = call.logs(follow=True)
+    first = next(lines)
+    assert not call.done()
+    (tmp_path / "go").touch()
+
+    assert ["begun", "more", "end"] == [first, *lines]
+    assert 6 == later.remote(3)
 
 
 def test_a_workers_end_gives_its_cost_back():

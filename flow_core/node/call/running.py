@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import traceback
+import types
 from typing import Any
 
 from flow_core.node.call import pickling
@@ -18,11 +19,25 @@ def outcome(function: Any, request: bytes) -> tuple[bytes, Any]:
     """Run the call that `request` holds; return VALUE and what it returned, or RAISED and the exception."""
     try:
         args, kwargs = pickling.loads(request)
-        return VALUE, function(*args, **kwargs)
+        value = function(*args, **kwargs)
+        return VALUE, _awaited(value) if isinstance(value, types.CoroutineType) else value
     except (KeyboardInterrupt, GeneratorExit):
         raise
     except BaseException as error:
         return RAISED, error
+
+
+def _awaited(coroutine: Any) -> Any:
+    """Return what an `async def` comes to, in an event loop of its own; in a thread where one runs here already."""
+    import asyncio
+    import concurrent.futures
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    with concurrent.futures.ThreadPoolExecutor(1) as one:
+        return one.submit(asyncio.run, coroutine).result()
 
 
 def write(kind: bytes, value: Any, file: Any, form: str, ours: Any) -> bytes:
