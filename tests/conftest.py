@@ -28,7 +28,7 @@ SHARING = ("tests/local_docker/", "tests/slurm/", "tests/slurm_provider/")
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep each file's tests on one worker, and give those of real processes a second try.
 
     Slow tests start real processes, which race on a machine with few cores. One that fails is run once more, and
@@ -37,7 +37,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         place = item.nodeid.partition("::")[0]
         group = next((each for each in SHARING if place.startswith(each)), place)
-        item.add_marker(pytest.mark.xdist_group(group))
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.flaky(reruns=1))
 
