@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import grp
 import json
 import os
+import pwd
 import signal
 import socket
 import struct
@@ -113,7 +116,7 @@ class Calls:
         await _send(connection, {"ended": status})
 
     def _start(self, asked: Any, fds: list[int]) -> Start:
-        account = self.account
+        account = self._account_of(asked.get("user", ""))
         env = {**asked.get("env", {}), **account.env}
         env |= {"HOME": account.home, "USER": account.name, "LOGNAME": account.name}
         env["SHELL"] = account.shell
@@ -131,6 +134,27 @@ class Calls:
             user=account.user,
             fds=three,
             terminal=len(fds) == 1,
+        )
+
+    def _account_of(self, user: str) -> Account:
+        """Return the account of a user that was made on the node; without a name, the node's own.
+
+        Raises:
+            OSError: there is no such user any more.
+        """
+        if not user:
+            return self.account
+        try:
+            found = pwd.getpwnam(user)
+        except KeyError as error:
+            raise OSError(errno.ENOENT, f"{user} is no user of this node") from error
+        groups = {found.pw_gid, *(each.gr_gid for each in grp.getgrall() if user in each.gr_mem)}
+        return Account(
+            user=(found.pw_uid, found.pw_gid, tuple(sorted(groups))),
+            home=found.pw_dir,
+            name=user,
+            shell=found.pw_shell or "/bin/sh",
+            env=self.account.env,
         )
 
 

@@ -26,6 +26,8 @@ from flow_providers.mock.boot.session import NodeSession, connected
 _LOOK_S = 0.02
 _USER = "ubuntu"
 _CLOSING_S = 5.0
+#: Users from this number on are people. Source: login.defs(5), UID_MIN.
+_FIRST_PERSON = 1000
 
 
 @define(eq=False)
@@ -181,6 +183,7 @@ class _Server(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """See asyncssh."""
         self._conn = conn
+        self._user = _USER
         self._connections.add(conn)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -197,7 +200,8 @@ class _Server(asyncssh.SSHServer):
 
     def validate_public_key(self, username: str, key: asyncssh.SSHKey) -> bool:
         """See asyncssh."""
-        return username == _USER and key.public_data in _authorized(self._folder)
+        self._user = username
+        return key.public_data in _authorized(self._folder, username)
 
     def session_requested(self) -> NodeSession:
         """See asyncssh."""
@@ -206,7 +210,7 @@ class _Server(asyncssh.SSHServer):
             "SSH_CLIENT": f"{host} {port} {self._address.port}",
             "SSH_CONNECTION": f"{host} {port} {self._address.host} {self._address.port}",
         }
-        return NodeSession(self._folder, env)
+        return NodeSession(self._folder, env, user="" if self._user == _USER else self._user)
 
     def connection_requested(
         self, dest_host: str, dest_port: int, orig_host: str, orig_port: int
@@ -219,18 +223,33 @@ class _Server(asyncssh.SSHServer):
         return True
 
 
-def _authorized(folder: Path) -> set[bytes]:
-    """Return the keys that open a node now: what its user's file says, as a real one's would."""
-    place = folder / "disk" / "upper" / "home" / _USER / ".ssh" / "authorized_keys"
+def _authorized(folder: Path, user: str) -> set[bytes]:
+    """Return the keys that open a node to a user now: what the user's file says, as a real one's would."""
+    home = _home_of(folder, user)
+    if home is None:
+        return set()
+    place = folder / "disk" / "upper" / home / ".ssh" / "authorized_keys"
     try:
         lines = place.read_text(errors="replace").splitlines()
     except OSError:
-        lines = (folder / "keys").read_text().splitlines()
+        lines = (folder / "keys").read_text().splitlines() if user == _USER else []
     found = set()
     for line in lines:
         with contextlib.suppress(asyncssh.KeyImportError):
             found.add(asyncssh.import_public_key(line).public_data)
     return found
+
+
+def _home_of(folder: Path, user: str) -> str | None:
+    """Return where on the node's disk a person's home is; None where there is no such person."""
+    if user == _USER:
+        return f"home/{_USER}"
+    with contextlib.suppress(OSError):
+        for line in (folder / "disk" / "upper" / "etc" / "passwd").read_text().splitlines():
+            name, _, number, _, _, home, _ = line.split(":")
+            if name == user and int(number) >= _FIRST_PERSON and home == f"/home/{user}":
+                return home.lstrip("/")
+    return None
 
 
 async def _until_end(watch: socket.socket) -> None:

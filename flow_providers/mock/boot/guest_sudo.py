@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+#: Who may: root, and the node's own user. Whoever was added to a node is as on a real one, nobody in particular.
+_SUDOERS = (0, 1000)
 _KEPT = ("TERM", "COLORTERM", "LANG", "DISPLAY", "TZ", "LINES", "COLUMNS")
 _SETTING = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 _WITH_VALUE = "ugpCDRThrt"
@@ -34,6 +36,8 @@ _LONG.update({"reset-timestamp": "k", "background": "b", "prompt": "p", "version
 def main(arguments: list[str]) -> int:
     """Run what `arguments` ask for as whom they ask for; return only where there is nothing to run."""
     told, rest = _options(arguments)
+    if os.getuid() not in _SUDOERS:
+        return _refuse("sudo: only root and ubuntu may use sudo on this node")
     if "V" in told:
         sys.stdout.write("sudo of a simulated node\n")
     if "l" in told:

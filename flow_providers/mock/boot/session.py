@@ -29,12 +29,15 @@ _MOST_LINE = 1 << 20
 
 
 class NodeSession(asyncssh.SSHServerSession[bytes]):
-    """A command, a shell or a file transfer on the node in `folder`; `env` is what it is told of its connection."""
+    """A command, a shell or a file transfer on the node in `folder`; `env` is what it is told of its connection.
 
-    def __init__(self, folder: Path, env: Mapping[str, str]) -> None:
+    `user` is whose it is, where that is somebody whom the node's own users have made.
+    """
+
+    def __init__(self, folder: Path, env: Mapping[str, str], *, user: str = "") -> None:
         self._folder = folder
         self._env = env
-        self._asked: dict[str, Any] = {"kind": "exec"}
+        self._asked: dict[str, Any] = {"kind": "exec", **({"user": user} if user else {})}
         self._terminal: dict[str, Any] | None = None
         self._loop = asyncio.get_running_loop()
         self._connection: socket.socket | None = None
