@@ -4,8 +4,9 @@ The watcher, and nobody else, carries the actions out; each may be repeated. The
 
 1. A task that was cancelled, or whose bid someone else ended, ends.
 2. A command that has ended ends the task: all nodes with 0 is success; the first node to fail fails it.
-3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows. So does
-   one whose nodes were held for `UNREADY` without ever being there and answering.
+3. A task past its time or its money ends, and one whose nodes have had nothing to do for as long as it allows; a dev
+   box is paused then, where the provider can. So does one whose nodes were held for `UNREADY` without ever being there
+   and answering.
 4. A bid that outlived its task is withdrawn, a kept one at the same limits; once it is gone the record is released.
    What still runs on kept nodes, as the fellows of a rank that failed do, is ended.
 5. A node that waits for a membership gets one when all its fellows are up.
@@ -26,6 +27,7 @@ from attrs import evolve, frozen
 
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.box import is_box
 from flow_core.domain.budget import lease_ends
 from flow_core.domain.duration import format_duration
 from flow_core.domain.healing import (
@@ -54,6 +56,13 @@ class Settle:
 @frozen
 class Withdraw:
     """End the bid, so that the cost ends."""
+
+    reason: str
+
+
+@frozen
+class Pause:
+    """Have the bid give its nodes back and keep their disks, until somebody comes back."""
 
     reason: str
 
@@ -119,7 +128,18 @@ class Rebid:
 
 
 Action = (
-    Recover | Rebid | Settle | Withdraw | Stop | Release | Deliver | Observe | Doubt | Trust | Retry
+    Recover
+    | Rebid
+    | Settle
+    | Withdraw
+    | Pause
+    | Stop
+    | Release
+    | Deliver
+    | Observe
+    | Doubt
+    | Trust
+    | Retry
 )
 
 #: Exit codes for what could not be run: the set-up's, and the shell's for no permission and no such command.
@@ -148,6 +168,8 @@ class Seen:
     spent: Spend = Spend.ZERO
     idle_since: datetime | None = None
     unready: timedelta = timedelta(0)
+    #: Whether the provider can pause a bid.
+    can_pause: bool = False
 
 
 def decide(seen: Seen) -> list[Action]:
@@ -165,6 +187,9 @@ def decide(seen: Seen) -> list[Action]:
     if record.has_ended or end is not None:
         actions += _closing(seen, end)
         return actions
+    overdue = _overdue(seen)
+    if overdue is not None:  # and no end: a box that nobody uses
+        return [*actions, Pause(overdue[1])]
     if retry := _retry(seen):
         actions.append(retry)
     outage = _waited_out(seen)
@@ -316,7 +341,8 @@ def _end(seen: Seen) -> Settle | None:
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)
     overdue = _overdue(seen)
     if overdue is not None:
-        return Settle(*overdue, None)
+        pauses = overdue[0] is Outcome.IDLE and seen.can_pause and is_box(record.spec)
+        return None if pauses else Settle(*overdue, None)
     unready = unready_of(record, bid, seen.allocation, seen.reports)
     if unready is not None and seen.unready >= UNREADY:
         words = f"{unready.words}, {format_duration(UNREADY)} after its nodes were granted"

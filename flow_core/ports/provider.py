@@ -64,6 +64,8 @@ class Limits:
     notice_file: str = ""
     #: Folders of its nodes that no preemption leaves as they are.
     scratch_paths: tuple[str, ...] = ()
+    #: Whether a bid can be paused: its nodes given back, their boot disks kept.
+    pauses: bool = False
     #: Whether nodes of one bid may share a host (each then gets its own rendezvous port).
     shares_hosts: bool = False
 

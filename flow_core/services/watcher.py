@@ -22,6 +22,7 @@ from flow_core.domain.lifecycle import (
     Deliver,
     Doubt,
     Observe,
+    Pause,
     Rebid,
     Recover,
     Release,
@@ -51,7 +52,8 @@ from flow_core.services.costs import Cost, Costs
 from flow_core.services.data_buckets import Renewals, forget
 from flow_core.services.delivering import deliver
 from flow_core.services.guarding import disarm, guard
-from flow_core.services.idling import PAUSE, Idling
+from flow_core.services.idling import PAUSE as LOOK_EVERY
+from flow_core.services.idling import Idling
 from flow_core.services.looking import give_back, look
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
@@ -217,11 +219,12 @@ class Watcher:
             spent=cost.spent,
             idle_since=self._idling.since(view),
             unready=unready or timedelta(0),
+            can_pause=self._ports.provider.limits.pauses,
         )
         if unready is not None:
             self._deadlines.append(seen.now + SOON)
         if record.spec.idle_timeout is not None and view.allocation is not None:
-            self._deadlines.append(seen.now + min(PAUSE, record.spec.idle_timeout / 4))
+            self._deadlines.append(seen.now + min(LOOK_EVERY, record.spec.idle_timeout / 4))
         deadline = deadline_of(seen) if not record.has_ended or record.spec.keep else None
         if deadline is not None:
             self._deadlines.append(deadline[0])
@@ -274,6 +277,10 @@ class Watcher:
             moves = bool(record.next_region) and not record.cancel_asked
             if not moves and not self._ports.provider.market.bid(record.bid_id).is_live:
                 self._release(record)
+        elif isinstance(action, Pause) and record.bid_id is not None:
+            self._ports.provider.market.amend(record.bid_id, paused=True)
+            journal.update(record.token, idle_since=None)
+            note(self._ports, record.token, "a pause was asked for", action.reason)
         elif isinstance(action, Stop) and view.allocation is not None:
             self._stop(record, view.allocation)
         elif isinstance(action, Release):

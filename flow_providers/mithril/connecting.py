@@ -130,6 +130,7 @@ def open_provider(
             volume_path="/mnt/{name}",
             volume_device="/dev/disk/by-id/virtio-{id:.20}",
             images_by_kit=True,
+            pauses=True,
             notice_file="/opt/mithril/MITHRIL_SIGNAL.yml",
             scratch_paths=("/mnt/local",),
         ),

@@ -73,6 +73,7 @@ def connect(context: ProviderContext) -> Provider:
             workspace="~/workspace",
             image_note=IMAGE_NOTE,
             simulated=True,
+            pauses=True,
             shares_hosts=True,
         ),
     )

@@ -69,6 +69,7 @@ class PretendCloud:
                 options=OPTIONS,
                 workspace="~/workspace",
                 simulated=True,
+                pauses=True,
                 shares_hosts=True,
                 image_note="the mock does not use images: the command runs as it was told",
             ),

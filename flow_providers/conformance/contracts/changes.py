@@ -62,6 +62,7 @@ class ChangesContract(Contract):
 
         assert BidState.PAUSED is paused.state is still
         assert BidState.ALLOCATED is bed.state(bid)
+        assert bed.provider.limits.pauses  # by which users are told beforehand
 
     @states("market.amend", _PAUSE)
     def test_files_of_a_node_outlast_a_pause(self, bed: Bed) -> None:
