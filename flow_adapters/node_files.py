@@ -13,6 +13,14 @@ from flow_core.domain.script import NodeFiles
 #: The time that every file of the kit bears, so that equal files make an equal zip.
 _AGE = (2026, 1, 1, 0, 0, 0)
 _IN_THE_SCRIPT = ("boot.sh", "flow_node.py")
+#: Somebody waits for what a dev box is asked, so nothing is read there that only a task's set-up needs.
+_MAIN = b"""import sys
+if sys.argv[1:2] == ["dev"]:
+    from flow_core.node.kit.dev import main
+else:
+    from flow_core.node.kit.enter import main
+main()
+"""
 
 
 @cache
@@ -47,7 +55,7 @@ def _zipped(folder: Any) -> bytes:
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as kit:
         packages = ["flow_core", "flow_core/node", "flow_core/node/kit"]
         made = {f"{each}/__init__.py": b"" for each in packages}
-        made["__main__.py"] = b"from flow_core.node.kit.enter import main\nmain()\n"
+        made["__main__.py"] = _MAIN
         shipped = dict(_files(folder, "flow_core/node/"))
         for name, text in sorted({**shipped, **made}.items()):
             about = zipfile.ZipInfo(name, _AGE)

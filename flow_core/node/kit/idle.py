@@ -3,8 +3,9 @@
 Run as `python kit.zip idle`; prints {"idle": whether, "gap_s": seconds since the look before, null at the first,
 "busy": what was going on}. Nothing to do means all of these, since the look before: no GPU over GPU_PERCENT now, as
 nvidia-smi tells; the command and all that it started took less than CPU_SHARE of one core; nothing was written to the
-log; nobody has a terminal over ssh, or copies files. Processes of the task are those that have its FLOW_HOME among
-their variables, also those within its container. What was seen is kept in idle.json.
+log; nobody has a terminal over ssh, or copies files; on a dev box, nobody runs anything by `flow dev`. Processes of
+the task are those that have its FLOW_HOME among their variables, also those within its container. What was seen is
+kept in idle.json.
 
 Python 3.8, standard library only.
 """
@@ -17,7 +18,7 @@ import subprocess
 import time
 from typing import Any
 
-from flow_core.node.node_store import HOME, Log, load, save
+from flow_core.node.node_store import HOME, Log, load, path, save
 
 GPU_PERCENT = 5.0
 CPU_SHARE = 0.02
@@ -26,7 +27,7 @@ _QUERY = ("nvidia-smi", "--query-gpu=utilization.gpu", "--format=csv,noheader,no
 #: What OpenSSH's server runs for a copy.
 _COPIES = frozenset(("scp", "sftp-server", "rsync"))
 #: Major numbers of the terminals that sshd makes. Source: Linux, Documentation/admin-guide/devices.txt.
-_TERMINALS = range(136, 144)
+TERMINALS = range(136, 144)
 
 
 def main() -> None:
@@ -37,10 +38,15 @@ def main() -> None:
 def look(now: float) -> dict[str, Any]:
     """Return what there is to say at `now`, unix seconds; keep what the next look needs."""
     before = load("idle.json")
-    seen = {"at": now, "cpu": spent(processes()), "log": Log().size}
-    save("idle.json", seen)
+    seen: dict[str, Any] = {"at": now, "cpu": spent(processes()), "log": Log().size}
     gap = now - before["at"] if before and now > before["at"] else None
-    busy = "" if gap is None else since(before, seen, gap)
+    somebody = ""
+    if os.path.isdir(path("dev")):
+        from flow_core.node.kit import dev_presence
+
+        somebody = dev_presence.look(before, seen, gap)
+    save("idle.json", seen)
+    busy = "" if gap is None else since(before, seen, gap) or somebody
     return {"idle": gap is not None and not busy, "gap_s": gap, "busy": busy}
 
 
@@ -109,7 +115,7 @@ def logged_in() -> bool:
         if not fields or not name_of(fields[1]).startswith("sshd"):
             continue
         name = name_of(each)
-        has_terminal = os.major(int(fields[4]) & 0xFFFFFFFF) in _TERMINALS
+        has_terminal = os.major(int(fields[4]) & 0xFFFFFFFF) in TERMINALS
         if name in _COPIES or (has_terminal and not name.startswith("sshd")):
             return True
     return False
