@@ -50,6 +50,10 @@ COMMANDS: dict[str, dict[str, tuple[str, str]]] = {
             "flow_cli.commands.upload:upload",
             "Bring the code as it is now to a task's nodes.",
         ),
+        "dev": (
+            "flow_cli.commands.dev:dev",
+            "Work on a machine that stays: bring what changed, run, come back.",
+        ),
         "ssh-config": (
             "flow_cli.commands.ssh_config:ssh_config",
             "Have ssh, scp, rsync and editors find nodes by their task's name.",

@@ -25,6 +25,14 @@ class CodeStore(Protocol):
         """
         ...
 
+    def signature(self, folder: str) -> str:
+        """Return a text that differs once anything has changed that `pack` would take; no file is read for it.
+
+        Raises:
+            InvalidRequest: `folder` doesn't exist, or can't be listed.
+        """
+        ...
+
     def agree_to_any_size(self) -> None:
         """Have `pack` take folders of any size from now on."""
         ...

@@ -18,6 +18,7 @@ from flow_core.services.tasks import Tasks
 
 if TYPE_CHECKING:
     from flow_core.services.amending import Amending
+    from flow_core.services.dev_box import DevBox
     from flow_core.services.groups import Groups
     from flow_core.services.prices import Prices
     from flow_core.services.remote import Remote
@@ -93,6 +94,13 @@ class Session:
         from flow_core.services.uploading import Uploading
 
         return Uploading(self.ports)
+
+    @cached_property
+    def dev_box(self) -> DevBox:
+        """Boxes that stay."""
+        from flow_core.services.dev_box import DevBox
+
+        return DevBox(self.ports)
 
     @cached_property
     def watcher(self) -> Watcher:

@@ -1,0 +1,312 @@
+"""The dev box of a folder: found, brought what changed, used, stopped and looked at. See docs/why/dev-box.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import PurePath
+
+from attrs import evolve, fields, frozen
+
+from flow_core.domain.allocation import Node
+from flow_core.domain.bid import BidState
+from flow_core.domain.box import (
+    COMMAND,
+    IDLE,
+    MARK,
+    NOT_READY,
+    Entry,
+    box_name,
+    is_box,
+    kit_line,
+    run_line,
+)
+from flow_core.domain.box_inside import Inside, inside_of
+from flow_core.domain.record import TaskRecord
+from flow_core.domain.run import Stream
+from flow_core.domain.status import TaskView
+from flow_core.domain.task import TaskSpec
+from flow_core.domain.task_form import task_to_mapping
+from flow_core.errors import (
+    Conflict,
+    FlowError,
+    NodeUnreachable,
+    NotFound,
+    Unsupported,
+)
+from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
+from flow_core.services.amending import Amending
+from flow_core.services.delivering import bring_code
+from flow_core.services.looking import look
+from flow_core.services.ports import Ports
+from flow_core.services.tasks import Tasks
+
+#: Real seconds that a box may take to answer what it is asked besides running something.
+ANSWER_S = 120.0
+#: Real seconds for the user's word on what they let go.
+RESET_S = 600.0
+
+
+@frozen(kw_only=True)
+class Stopped:
+    """What a stop came to: the box waits with its disk, or is given back."""
+
+    record: TaskRecord
+    is_paused: bool
+    cannot_pause: bool = False
+
+
+class DevBox:
+    """Does what `flow dev` asks."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._amending = Amending(ports)
+        self._tasks = Tasks(ports)
+
+    def find(
+        self, folder: PurePath, *, name: str | None = None, image: str = ""
+    ) -> TaskRecord | None:
+        """Return the live box of `folder`, or of the nearest folder above it; `name` says which, whosever folder.
+
+        Raises:
+            Conflict: the live task of that name is no box.
+        """
+        live = self._ports.journal.live(provider=self._ports.provider.name)
+        if name is not None:
+            found = next((each for each in live if each.name == name), None)
+            if found is not None and not is_box(found.spec):
+                raise Conflict(f"{name!r} is a task, and no dev box", hint="choose another --name")
+            return found
+        wanted = self.image_of_box(image) or None
+        for place in (folder, *folder.parents):
+            for record in live:
+                if not is_box(record.spec) or record.spec.code != str(place):
+                    continue
+                if not record.cancel_asked and not record.has_ended and record.spec.image == wanted:
+                    return record
+        return None
+
+    def all(self) -> Sequence[TaskRecord]:
+        """Return every live box of this provider, oldest first."""
+        live = self._ports.journal.live(provider=self._ports.provider.name)
+        return [each for each in live if is_box(each.spec) and not each.has_ended]
+
+    def image_of_box(self, image: str) -> str:
+        """Return the image that the box itself has to be of, which is none where the box is a machine."""
+        return "" if self._ports.provider.limits.images_by_kit else image
+
+    def base(
+        self, folder: PurePath, *, name: str | None = None, image: str = ""
+    ) -> Mapping[str, object]:
+        """Return the raw form of a new box for `folder`: as its last one of that name was, where there was one."""
+        image = self.image_of_box(image)
+        journal = self._ports.journal
+        chosen = name or box_name(
+            folder.name, image=image, taken={each.name for each in journal.live()}
+        )
+        if chosen in journal.names(chosen):
+            last = journal.find(chosen).spec
+            if is_box(last) and last.code == str(folder):
+                return task_to_mapping(last)
+        return {
+            "command": COMMAND,
+            "name": chosen,
+            "code": str(folder),
+            "env": {MARK: "1"},
+            "idle_timeout": IDLE,
+            **({"image": image} if image else {}),
+        }
+
+    def adapt(self, record: TaskRecord, spec: TaskSpec) -> TaskRecord:
+        """Have a live box be as `spec` says, which may change how long it stays unused, and nothing else.
+
+        Raises:
+            Conflict: it says something that a live box isn't; the message says what.
+        """
+        wanted = evolve(spec, idle_timeout=record.spec.idle_timeout)
+        differs = [
+            each.name.replace("_", "-")
+            for each in fields(TaskSpec)
+            if getattr(wanted, each.name) != getattr(record.spec, each.name)
+        ]
+        if differs:
+            raise Conflict(
+                f"{record.name!r} is there already, with another {', '.join(differs)}",
+                hint="`flow dev stop --end` gives it back, --name NAME makes one beside it",
+            )
+        if spec == record.spec:
+            return record
+        return self._ports.journal.update(record.token, spec=spec)
+
+    def touch(self, record: TaskRecord) -> None:
+        """Have the time of idleness begin anew, because somebody is about to use the box."""
+        if record.idle_since is not None:
+            self._ports.journal.update(record.token, idle_since=None)
+
+    def reach(self, record: TaskRecord) -> Node | None:
+        """Return the box's node where it can be talked to now; a paused box is resumed, and has none yet.
+
+        Raises:
+            Conflict: the box has ended.
+        """
+        ports = self._ports
+        ports.watch.ensure()
+        if record.bid_id is None:
+            return None
+        bids = ports.provider.market.bids(ids=[record.bid_id])
+        if not bids or bids[0].state is BidState.OPEN:
+            return None
+        if bids[0].state is BidState.TERMINATED:
+            raise Conflict(f"{record.name!r} was ended, and not by this machine")
+        if bids[0].state is BidState.PAUSED:
+            self._amending.resume(record.token)
+            return None
+        nodes = ports.provider.fleet.allocations([record.bid_id])[record.bid_id].nodes
+        return next((node for node in nodes if node.is_reachable), None)
+
+    def sync(self, record: TaskRecord, node: Node) -> TaskRecord:
+        """Bring the box what changed in its folder since the last time, and return its record.
+
+        Raises:
+            InvalidRequest: the folder can't be read, or changes while it is.
+            CodeTooLarge: see `ports.code.CodeStore.pack`.
+            NodeUnreachable: it doesn't have all of it.
+        """
+        ports = self._ports
+        bundle = ports.code.pack(record.spec.code or ".")
+        if bundle.digest != record.code_digest:
+            # Before the node has it, so that one that takes its place is brought the same.
+            record = ports.journal.update(
+                record.token, code_digest=bundle.digest, code_location=bundle.location
+            )
+        problems = bring_code(ports, record, [node])
+        if problems:
+            raise NodeUnreachable("; ".join(problems), hint="nothing was run")
+        return record
+
+    def run(
+        self,
+        node: Node,
+        line: str,
+        entry: Entry,
+        *,
+        stdin: bytes | Iterable[bytes] = b"",
+        timeout_s: float | None = None,
+    ) -> Events:
+        """Run a line on the box and yield what happens; see `RemoteShell.run_many`."""
+        call = Call(node=node, line=run_line(entry, line), stdin=stdin)
+        return self._ports.provider.shell.run_many([call], timeout_s=timeout_s)
+
+    def attach(self, node: Node, line: str | None, entry: Entry) -> int:
+        """Give this terminal to a line, or to a shell, on the box; return its exit code.
+
+        Raises:
+            NodeUnreachable: the box gave no answer.
+        """
+        return self._ports.provider.shell.attach(node, run_line(entry, line, terminal=True))
+
+    def stop(self, record: TaskRecord, *, end: bool = False) -> Stopped:
+        """Have the box cost nothing: paused, so that its disk stays, or ended where that can't be or `end` is said."""
+        cannot = False
+        if not end:
+            try:
+                self._amending.pause(record.token)
+                self._ports.journal.update(record.token, idle_since=None)
+                return Stopped(record=self._tasks.record(record.token), is_paused=True)
+            except Unsupported:
+                cannot = True
+            except Conflict:  # no bid of it is known yet, so there is nothing to keep
+                pass
+        return Stopped(
+            record=self._tasks.cancel(record.token), is_paused=False, cannot_pause=cannot
+        )
+
+    def reset(self, node: Node, *, env: str = "", image: str = "") -> Mapping[str, object]:
+        """Forget an environment or a container of the box, or all of them and the workspace; return what went."""
+        told = {"env": env, "image": image}
+        said = self._asked(node, kit_line("reset", json.dumps(told)), timeout_s=RESET_S)
+        return _mapping(said)
+
+    def look(self, record: TaskRecord) -> tuple[TaskView, Inside]:
+        """Return what is known of the box, and what it tells of itself."""
+        view = look(self._ports, [record])[0]
+        nodes = view.allocation.nodes if view.allocation is not None else ()
+        node = next((each for each in nodes if each.is_reachable), None)
+        if node is None:
+            return view, Inside(trouble=f"it is {view.state.value}")
+        try:
+            told = _mapping(self._asked(node, kit_line("look")))
+        except FlowError as refused:
+            return view, Inside(trouble=refused.message)
+        return view, inside_of(told)
+
+    def share(self, node: Node, *, name: str, key: str) -> Mapping[str, object]:
+        """Let the holder of a public key in over SSH, as a user of the node; return where their home is.
+
+        Raises:
+            Unsupported: the provider's nodes have no SSH, or this box can't have another user.
+        """
+        provider = self._ports.provider
+        if provider.ssh is None:
+            raise Unsupported(
+                f"nodes of {provider.name} have no SSH server, so nobody can be let in",
+                hint="share a box on a provider whose nodes have addresses; `flow provider list` shows which",
+            )
+        told = json.dumps({"name": name, "key": key}).encode()
+        try:
+            return _mapping(self._asked(node, kit_line("share"), stdin=told))
+        except Conflict as refused:
+            raise Unsupported(refused.message) from refused
+
+    def unshare(self, node: Node, name: str) -> None:
+        """Let somebody in no more; what runs of theirs ends, and their home goes.
+
+        Raises:
+            NotFound: nobody of that name was let in.
+        """
+        try:
+            self._asked(node, kit_line("unshare", name))
+        except Conflict as refused:
+            raise NotFound(refused.message, hint="`flow dev status` lists who is let in") from None
+
+    def _asked(
+        self, node: Node, line: str, *, stdin: bytes = b"", timeout_s: float = ANSWER_S
+    ) -> bytes:
+        """Return what the kit on the box answers.
+
+        Raises:
+            NodeUnreachable: it doesn't answer, or has no kit yet.
+            Conflict: it refuses; the message is its own.
+        """
+        call = Call(node=node, line=line, stdin=stdin)
+        out, err, code = b"", b"", 0
+        with closing(self._ports.provider.shell.run_many([call], timeout_s=timeout_s)) as events:
+            for event in events:
+                if isinstance(event, NodeLost):
+                    raise NodeUnreachable(f"the box gave no answer: {event.reason}")
+                if isinstance(event, NodeExit):
+                    code = event.code
+                elif isinstance(event, NodeOutput) and event.stream is Stream.OUT:
+                    out += event.data
+                elif isinstance(event, NodeOutput):
+                    err += event.data
+        if code == NOT_READY:
+            raise NodeUnreachable("the box still starts", hint="try again in a moment")
+        if code:
+            words = err.decode("utf-8", "replace").strip().splitlines()
+            said = words[-1].removeprefix("flow: ") if words else f"it ended with {code}"
+            raise Conflict(said)
+        return out
+
+
+def _mapping(said: bytes) -> Mapping[str, object]:
+    lines = said.decode("utf-8", "replace").strip().splitlines()
+    try:
+        found = json.loads(lines[-1]) if lines else None
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise NodeUnreachable("the box said nothing that can be understood")
+    return found
