@@ -55,20 +55,37 @@ def use(
         from flow_cli.dev_watching import watch_and_run
 
         return watch_and_run(invocation, session, record, entry, line, yes=wish.yes)
-    unheard = NodeUnreachable(f"{record.name} gave no answer")
     for _ in range(_TRIES):
-        node = node_to_use(invocation, session, record)
-        try:
-            record = synced(invocation, session, record, node, yes=wish.yes)
-        except NodeUnreachable as silence:  # it comes or goes, and nothing was run
-            unheard = silence
-        else:
-            code = _run(invocation, session, record, node, entry, line)
-            if code != NOT_READY:
-                return code
-            unheard = NodeUnreachable(f"{record.name} has no files yet")
+        record, node = ready(invocation, session, record, yes=wish.yes)
+        code = _run(invocation, session, record, node, entry, line)
+        if code != NOT_READY:
+            return code
         _await(invocation, session, record)
-    raise unheard
+    raise NodeUnreachable(f"{record.name} has no files yet", hint=f"flow status {record.name}")
+
+
+def ready(
+    invocation: Invocation, session: Session, record: TaskRecord, *, yes: bool
+) -> tuple[TaskRecord, Node]:
+    """Return the box's record and node once it has what changed.
+
+    Raises:
+        NodeUnreachable: it gives no answer though it should; nothing was run.
+    """
+    box = session.dev_box
+    box.touch(record)
+    node = box.reach(record)
+    for tries in range(_TRIES):
+        if node is not None:
+            try:
+                return synced(invocation, session, record, node, yes=yes), node
+            except NodeUnreachable:  # it comes or goes, or is elsewhere by now
+                box.reach(record, surely=True)
+                if tries == _TRIES - 1:
+                    raise
+        _await(invocation, session, record)
+        node = box.reach(record, surely=True)
+    raise NodeUnreachable(f"{record.name} can't be reached", hint=f"flow status {record.name}")
 
 
 def box_to_use(invocation: Invocation, session: Session, wish: Wish) -> TaskRecord:
@@ -88,11 +105,11 @@ def box_to_use(invocation: Invocation, session: Session, wish: Wish) -> TaskReco
 def node_to_use(invocation: Invocation, session: Session, record: TaskRecord) -> Node:
     """Return the box's node, after the box was resumed and waited for where that is needed."""
     session.dev_box.touch(record)
-    node = session.dev_box.reach(record)
+    node = session.dev_box.reach(record, surely=True)
     if node is not None:
         return node
     _await(invocation, session, record)
-    node = session.dev_box.reach(record)
+    node = session.dev_box.reach(record, surely=True)
     if node is None:
         raise NodeUnreachable(f"{record.name} can't be reached", hint=f"flow status {record.name}")
     return node

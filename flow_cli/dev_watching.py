@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from flow_cli import exit_codes
-from flow_cli.dev_calling import node_to_use, synced
+from flow_cli.dev_calling import ready
 from flow_cli.invocation import Invocation
 from flow_cli.log_lines import sink_for
 from flow_core.domain.box import NOT_READY, Entry
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogPiece
-from flow_core.errors import FlowError, InvalidRequest, Transient
+from flow_core.errors import FlowError, InvalidRequest, NodeUnreachable, Transient
 from flow_core.ports.shell import NodeExit, NodeOutput
 from flow_core.services.session import Session
 
@@ -45,7 +45,7 @@ def watch_and_run(
             if code is not None:
                 invocation.talk.say(f"— ended with {code}; runs again when a file is saved", "dim")
             watching.wait()
-        except (Transient, InvalidRequest) as trouble:
+        except (Transient, NodeUnreachable, InvalidRequest) as trouble:
             invocation.talk.say(f"— {trouble.message}; tries again when a file is saved", "yellow")
             watching.wait()
         except KeyboardInterrupt:
@@ -67,8 +67,7 @@ def _once(
     yes: bool,
 ) -> int | None:
     """Run the line once; return its code, or None where a change came first."""
-    node = node_to_use(invocation, session, record)
-    record = synced(invocation, session, record, node, yes=yes)
+    record, node = ready(invocation, session, record, yes=yes)
     sink = sink_for(
         invocation.out, invocation.talk, json=invocation.json, nodes=1, split=True,
         colour=not invocation.no_color,

@@ -111,6 +111,8 @@ class TaskRecord:
     guard_node: str = ""
     guard_ends: datetime | None = None
     guard_key_until: datetime | None = None
+    #: Where a dev box was reached last, as JSON; empty where that has to be asked.
+    last_node: str = ""
     retried: int = 0  # how many tries its failures have used up
     began_at: datetime | None = None  # when its nodes were first granted
     ready_at: datetime | None = None  # when the nodes of its bid first were all there and answered

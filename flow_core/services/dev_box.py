@@ -9,7 +9,7 @@ from pathlib import PurePath
 
 from attrs import evolve, fields, frozen
 
-from flow_core.domain.allocation import Node
+from flow_core.domain.allocation import Address, Node, NodeState
 from flow_core.domain.bid import BidState
 from flow_core.domain.box import (
     COMMAND,
@@ -145,8 +145,11 @@ class DevBox:
         if record.idle_since is not None:
             self._ports.journal.update(record.token, idle_since=None)
 
-    def reach(self, record: TaskRecord) -> Node | None:
+    def reach(self, record: TaskRecord, *, surely: bool = False) -> Node | None:
         """Return the box's node where it can be talked to now; a paused box is resumed, and has none yet.
+
+        Unless that must be `surely` so, the provider isn't asked again where the node was reached before, and the
+        watcher has seen no change since: whoever finds it silent then asks `surely`.
 
         Raises:
             Conflict: the box has ended.
@@ -155,6 +158,8 @@ class DevBox:
         ports.watch.ensure()
         if record.bid_id is None:
             return None
+        if record.last_node and record.bid_state is BidState.ALLOCATED and not surely:
+            return _remembered(record.last_node)
         bids = ports.provider.market.bids(ids=[record.bid_id])
         if not bids or bids[0].state is BidState.OPEN:
             return None
@@ -164,7 +169,11 @@ class DevBox:
             self._amending.resume(record.token)
             return None
         nodes = ports.provider.fleet.allocations([record.bid_id])[record.bid_id].nodes
-        return next((node for node in nodes if node.is_reachable), None)
+        found = next((node for node in nodes if node.is_reachable), None)
+        last = "" if found is None else _as_text(found)
+        if last != record.last_node:
+            ports.journal.update(record.token, last_node=last)
+        return found
 
     def sync(self, record: TaskRecord, node: Node) -> TaskRecord:
         """Bring the box what changed in its folder since the last time, and return its record.
@@ -213,7 +222,7 @@ class DevBox:
         if not end:
             try:
                 self._amending.pause(record.token)
-                self._ports.journal.update(record.token, idle_since=None)
+                self._ports.journal.update(record.token, idle_since=None, last_node="")
                 return Stopped(record=self._tasks.record(record.token), is_paused=True)
             except Unsupported:
                 cannot = True
@@ -299,6 +308,18 @@ class DevBox:
             said = words[-1].removeprefix("flow: ") if words else f"it ended with {code}"
             raise Conflict(said)
         return out
+
+
+def _as_text(node: Node) -> str:
+    where = node.address
+    told = [where.host, where.port, where.user] if where is not None else None
+    return json.dumps([node.id, node.rank, node.private_ip, told])
+
+
+def _remembered(text: str) -> Node:
+    name, rank, private_ip, told = json.loads(text)
+    address = Address(*told) if told is not None else None
+    return Node(id=name, rank=rank, state=NodeState.RUNNING, address=address, private_ip=private_ip)
 
 
 def _mapping(said: bytes) -> Mapping[str, object]:

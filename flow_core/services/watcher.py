@@ -279,7 +279,7 @@ class Watcher:
                 self._release(record)
         elif isinstance(action, Pause) and record.bid_id is not None:
             self._ports.provider.market.amend(record.bid_id, paused=True)
-            journal.update(record.token, idle_since=None)
+            journal.update(record.token, idle_since=None, last_node="")
             note(self._ports, record.token, "a pause was asked for", action.reason)
         elif isinstance(action, Stop) and view.allocation is not None:
             self._stop(record, view.allocation)

@@ -112,6 +112,21 @@ def test_a_box_that_nobody_uses_is_paused_and_comes_back(
     assert TaskState.RUNNING is state(session, record)
 
 
+def test_a_box_that_was_reached_is_not_looked_up_again(session: Session, idle, clock: ManualClock):
+    """Its node is known until the watcher sees a change, or somebody wants to be sure."""
+    record = made(session)
+    looked = session.dev_box.reach(record)
+    known = session.tasks.record(record.token)
+    remembered = DevBox(blind(session).ports).reach(known)
+    session.dev_box.stop(known)
+
+    assert looked is not None
+    assert remembered is not None
+    assert (looked.id, looked.address) == (remembered.id, remembered.address)
+    assert remembered.is_reachable
+    assert session.dev_box.reach(session.tasks.record(record.token)) is None
+
+
 def test_a_box_in_use_is_not_paused(session: Session, idle, clock: ManualClock):
     """While its node has something to do, it stays; a use that begins gives it the whole time again."""
     record = made(session)
@@ -127,6 +142,12 @@ def test_a_box_in_use_is_not_paused(session: Session, idle, clock: ManualClock):
 
     assert [TaskState.RUNNING, TaskState.RUNNING] == [busy, touched]
     assert TaskState.PAUSED is state(session, record)
+
+
+def blind(session: Session) -> Session:
+    """Return the session with a provider that can't be asked for bids and nodes."""
+    provider = evolve(session.provider, market=None, fleet=None)
+    return Session(evolve(session.ports, provider=provider))
 
 
 def without_pause(session: Session) -> Session:
