@@ -14,6 +14,7 @@ from tests.benchmarks.bench_app import app_in_memory, app_on_processes
 from tests.benchmarks.bench_auction import bench_auction
 from tests.benchmarks.bench_backtest import backtest
 from tests.benchmarks.bench_cluster import cluster
+from tests.benchmarks.bench_dev import dev_on_docker, dev_on_simulator
 from tests.benchmarks.bench_docker import local_docker
 from tests.benchmarks.bench_healing import healing
 from tests.benchmarks.bench_logs import following
@@ -59,6 +60,8 @@ BENCHES: dict[str, Callable[[Effort], list[Measured]]] = {
     "healing": healing,
     "local-docker": local_docker,
     "cluster": cluster,
+    "dev": dev_on_simulator,
+    "dev-docker": dev_on_docker,
     "app-in-memory": app_in_memory,
     "app": app_on_processes,
     "mithril-list": listing,
