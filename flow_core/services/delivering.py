@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 
+from flow_core.domain.actions import Deliver
 from flow_core.domain.allocation import Allocation, Node
-from flow_core.domain.lifecycle import Deliver
 from flow_core.domain.record import Fault, TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView

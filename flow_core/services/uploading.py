@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 from attrs import evolve, frozen
 
+from flow_core.domain.actions import Deliver
 from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.code import Bundle
-from flow_core.domain.lifecycle import Deliver, Seen, decide
+from flow_core.domain.lifecycle import Seen, decide
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable

@@ -12,12 +12,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from flow_core.domain.allocation import Allocation
-from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.group import Seats, met_by_group
-from flow_core.domain.healing import recovery_at
-from flow_core.domain.lifecycle import (
-    OUTAGE,
+from flow_core.domain.actions import (
     Action,
     Deliver,
     Doubt,
@@ -27,14 +22,16 @@ from flow_core.domain.lifecycle import (
     Recover,
     Release,
     Retry,
-    Seen,
     Settle,
     Stop,
     Trust,
     Withdraw,
-    deadline_of,
-    decide,
 )
+from flow_core.domain.allocation import Allocation
+from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.group import Seats, met_by_group
+from flow_core.domain.healing import recovery_at
+from flow_core.domain.lifecycle import OUTAGE, Seen, deadline_of, decide
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskView
