@@ -106,7 +106,7 @@ def node_to_use(invocation: Invocation, session: Session, record: TaskRecord) ->
     """Return the box's node, after the box was resumed and waited for where that is needed."""
     session.dev_box.touch(record)
     node = session.dev_box.reach(record, surely=True)
-    if node is not None:
+    if node is not None and session.tasks.view(record.token).state is TaskState.RUNNING:
         return node
     _await(invocation, session, record)
     node = session.dev_box.reach(record, surely=True)

@@ -69,7 +69,7 @@ def test_a_colleague_a_pause_and_a_return(user: User, simulator: Simulator):
     user.flow("dev", "--idle-timeout", "1m", "--", "true")
     user.until("dev-work", "paused")
     (box,) = user.asked("dev", "status")["boxes"]
-    back = user.flow("dev", "--", "cat /root/mark; ls /home/bob")
+    back = user.flow("dev", "--idle-timeout", "30m", "--", "cat /root/mark; ls /home/bob")
     (running,) = user.asked("dev", "status")["boxes"]
     removed = user.flow("dev", "share", "--remove", "bob")
     user.flow("dev", "stop", "--end", "--yes")
