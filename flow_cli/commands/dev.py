@@ -146,7 +146,7 @@ def dev(
     return use(invocation, session, wish, entry, line, watch=watch)
 
 
-@dev.command(cls=FlowCommand)
+@dev.command(cls=FlowCommand, short_help="What it costs, when it stops, what is in it and who.")
 @_name_option
 @click.option("-a", "--all", "everything", is_flag=True, help="Every box, not this folder's alone.")
 @pass_invocation
@@ -179,7 +179,7 @@ def status(invocation: Invocation, name: str | None, everything: bool) -> None:
         invocation.out.show(panel)
 
 
-@dev.command(cls=FlowCommand)
+@dev.command(cls=FlowCommand, short_help="Have it cost nothing: paused, or else ended.")
 @_name_option
 @click.option("--end", is_flag=True, help="Give it back for good: what is on its disk is lost.")
 @yes_option("End it")
@@ -216,7 +216,7 @@ def stop(invocation: Invocation, name: str | None, end: bool, yes: bool) -> None
         invocation.talk.say(f"✓ {record.name} is ended", "green")
 
 
-@dev.command(cls=FlowCommand)
+@dev.command(cls=FlowCommand, short_help="Begin afresh on the same machine.")
 @_name_option
 @click.option("--env", metavar="NAME", help="Forget this environment only.")
 @click.option("--image", metavar="IMAGE", help="Forget this image's container only.")
@@ -251,7 +251,7 @@ def reset(
     invocation.talk.say(f"✓ {record.name} has forgotten {what}", "green")
 
 
-@dev.command(cls=FlowCommand)
+@dev.command(cls=FlowCommand, short_help="Let a colleague in over SSH.")
 @click.argument("pubkey", metavar="PUBKEY", required=False)
 @_name_option
 @click.option("--as", "user", metavar="USER", help="What the colleague is called on the box.")
