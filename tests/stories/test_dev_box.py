@@ -55,13 +55,12 @@ def test_a_colleague_a_pause_and_a_return(user: User, simulator: Simulator):
     made = [openssh("ssh-keygen"), "-q", "-t", "ed25519", "-N", "", "-C", "Bob@x", "-f", str(key)]
     subprocess.run(made, check=True, stdin=subprocess.DEVNULL)
     (user.folder / "word").write_text("mine\n")
-    first = user.flow(
-        "dev", "-i", "a100", "--yes", "--", "cat word; id -un; echo kept > /root/mark"
-    )
+    first = user.flow("dev", "-i", "a100", "--yes", "--", "cat word; id -un; echo kept > /srv/mark")
     login = user.flow("dev", "share", f"{key}.pub").out.split()
     words = [openssh("ssh"), "-F", "none", "-i", str(key), "-o", "IdentitiesOnly=yes"]
     words += ["-o", "StrictHostKeyChecking=no", "-o", f"UserKnownHostsFile={user.home}/known"]
-    line = "whoami; pwd; touch seen; sudo -n true || echo no rights; cat /opt/flow/env.json || echo no secrets"
+    line = "whoami; [ $PWD = ~bob ] && echo at home; touch seen; "
+    line += "sudo -n true || echo no rights; cat /opt/flow/env.json || echo no secrets"
     said = subprocess.run(
         [*words, *login[1:], line], stdin=subprocess.DEVNULL, capture_output=True, text=True,
         timeout=PATIENCE_S, check=False,
@@ -69,13 +68,13 @@ def test_a_colleague_a_pause_and_a_return(user: User, simulator: Simulator):
     user.flow("dev", "--idle-timeout", "1m", "--", "true")
     user.until("dev-work", "paused")
     (box,) = user.asked("dev", "status")["boxes"]
-    back = user.flow("dev", "--idle-timeout", "30m", "--", "cat /root/mark; ls /home/bob")
+    back = user.flow("dev", "--idle-timeout", "30m", "--", "cat /srv/mark; ls ~bob")
     (running,) = user.asked("dev", "status")["boxes"]
     removed = user.flow("dev", "share", "--remove", "bob")
     user.flow("dev", "stop", "--end", "--yes")
 
     assert "mine\nroot\n" == first.out
-    assert "bob\n/home/bob\nno rights\nno secrets\n" == said.stdout, said.stderr
+    assert "bob\nat home\nno rights\nno secrets\n" == said.stdout, said.stderr
     assert "it is paused" == box["trouble"]
     assert "kept\nseen\n" == back.out
     assert [None, "bob"] == [each["name"] for each in running["people"]]
