@@ -58,7 +58,7 @@ def use(
     for _ in range(_TRIES):
         record, node = ready(invocation, session, record, yes=wish.yes)
         code = _run(invocation, session, record, node, entry, line)
-        if code != NOT_READY:
+        if code != NOT_READY or session.dev_box.has_kit(node):
             return code
         _await(invocation, session, record)
     raise NodeUnreachable(f"{record.name} has no files yet", hint=f"flow status {record.name}")
@@ -167,7 +167,7 @@ def _run(
                     )
         finally:
             sink.end()
-    if invocation.json and code != NOT_READY:
+    if invocation.json:
         invocation.out.document("dev-run", {"task": record.name, "exit_code": code})
     return code
 

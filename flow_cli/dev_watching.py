@@ -14,7 +14,7 @@ from flow_cli import exit_codes
 from flow_cli.dev_calling import ready
 from flow_cli.invocation import Invocation
 from flow_cli.log_lines import sink_for
-from flow_core.domain.box import NOT_READY, Entry
+from flow_core.domain.box import Entry
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogPiece
 from flow_core.errors import FlowError, InvalidRequest, NodeUnreachable, Transient
@@ -85,7 +85,7 @@ def _once(
                     raise Transient(f"{record.name} was lost: {event.reason}")
         finally:
             sink.end()
-    return exit_codes.OWN_FAILURE if code == NOT_READY else code
+    return code
 
 
 class _Watching:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import PurePath
 
 from attrs import evolve, fields, frozen
@@ -101,13 +101,15 @@ class DevBox:
         self, folder: PurePath, *, name: str | None = None, image: str = ""
     ) -> Mapping[str, object]:
         """Return the raw form of a new box for `folder`: as its last one of that name was, where there was one."""
-        image = self.image_of_box(image)
+        image, provider = self.image_of_box(image), self._ports.provider.name
         journal = self._ports.journal
         chosen = name or box_name(
-            folder.name, image=image, taken={each.name for each in journal.live()}
+            folder.name,
+            image=image,
+            taken={each.name for each in journal.live(provider=provider)},
         )
-        if chosen in journal.names(chosen):
-            last = journal.find(chosen).spec
+        with suppress(NotFound):
+            last = journal.find(chosen, provider=provider).spec
             if is_box(last) and last.code == str(folder):
                 return task_to_mapping(last)
         return {
@@ -215,6 +217,14 @@ class DevBox:
             NodeUnreachable: the box gave no answer.
         """
         return self._ports.provider.shell.attach(node, run_line(entry, line, terminal=True))
+
+    def has_kit(self, node: Node) -> bool:
+        """Whether the box has what runs commands, so that `NOT_READY` was a command's own exit code."""
+        try:
+            self._asked(node, kit_line("look"))
+        except NodeUnreachable:
+            return False
+        return True
 
     def stop(self, record: TaskRecord, *, end: bool = False) -> Stopped:
         """Have the box cost nothing: paused, so that its disk stays, or ended where that can't be or `end` is said."""

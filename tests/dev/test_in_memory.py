@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
-from flow_core.domain.box import MARK, kit_line
+from flow_core.domain.box import MARK, NOT_READY, Entry, kit_line, run_line
 from flow_core.domain.record import Outcome, TaskRecord
 from flow_core.domain.status import TaskState
 from flow_core.domain.task_form import task_from_mapping
@@ -248,6 +248,24 @@ def test_nobody_is_let_in_where_nodes_have_no_ssh(flow: Flow, session: Session, 
 
     assert 12 == answer.code
     assert "have no SSH server" in answer.err
+
+
+def test_a_code_of_the_users_is_not_taken_for_a_box_that_starts(
+    pretend_cloud: PretendCloud, session: Session, flow: Flow, idle
+):
+    """The code that says that a box has no files yet is a command's own, where the box has them: it ran once."""
+    made(session)
+    ran: list[Call] = []
+
+    def answer(call: Call) -> tuple[int, bytes]:
+        ran.append(call)
+        return NOT_READY, b""
+
+    pretend_cloud.on_shell(run_line(Entry(), "make"), answer)
+    pretend_cloud.on_shell(kit_line("look"), lambda call: (0, b"{}"))
+
+    assert NOT_READY == flow("dev", "--name", "dev-src", "--", "make").code
+    assert 1 == len(ran)
 
 
 def test_words_out_of_place_are_told_where_they_belong(flow: Flow, session: Session):
