@@ -34,6 +34,7 @@ def load_node_files() -> NodeFiles:
         helper=_joined(*helper),
         boot=(folder / "boot.sh").read_text(encoding="utf-8"),
         kit=load_kit,
+        batch=(folder / "slurm" / "batch.sh").read_text(encoding="utf-8"),
     )
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from attrs import evolve
-
 from flow_cli.grouping import exit_code_of, stay_with_group
 from flow_cli.invocation import Invocation
 from flow_cli.show.groups import group_json, group_table
 from flow_cli.show.tasks import task_json
 from flow_cli.sizing import with_size_agreed
 from flow_core.domain.placement import Plan
-from flow_core.domain.slurm.converting import Conversion, members
-from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Dependency
+from flow_core.domain.slurm.array import array_specs
+from flow_core.domain.slurm.converting import Conversion
 from flow_core.services.session import Session
 
 
@@ -53,16 +50,3 @@ def submit_array(
     else:
         invocation.out.show(group_table(view, costs, simulated=session.provider.limits.simulated))
     return 0 if detach else exit_code_of(view)
-
-
-def array_specs(spec: TaskSpec, array: Conversion, *, name: str) -> list[TaskSpec]:
-    """Return `spec` for each index, named `NAME_INDEX`, with the variables of its place in the array."""
-    return [
-        evolve(
-            spec,
-            name=f"{name}_{each.index}",
-            env={**spec.env, **each.env},
-            after=(*spec.after, *(Dependency(word.partition(":")[2]) for word in each.after)),
-        )
-        for each in members(array)
-    ]

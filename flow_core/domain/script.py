@@ -44,6 +44,8 @@ class NodeFiles:
     helper: str
     boot: str
     kit: Callable[[], bytes] = bytes
+    #: What stands around a batch script for Slurm.
+    batch: str = ""
 
 
 @frozen(kw_only=True)

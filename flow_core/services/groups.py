@@ -33,12 +33,19 @@ class Groups:
         return readable_name(self._ports.chance, taken=self._ports.journal.names())
 
     def submit(
-        self, specs: Sequence[TaskSpec], *, name: str, at_once: int = 0, plan: Plan | None = None
+        self,
+        specs: Sequence[TaskSpec],
+        *,
+        name: str,
+        at_once: int = 0,
+        plan: Plan | None = None,
+        heir_of: TaskRecord | None = None,
     ) -> list[TaskRecord]:
         """Journal every task, all or none, and start the watcher, which places their bids as their turn comes.
 
         The specs have names, and differ only in name, command, variables and `after`: one plan, the first's, is
-        made for all of them. `at_once` is how many of them may hold a bid at a time; 0 for all.
+        made for all of them. `at_once` is how many of them may hold a bid at a time; 0 for all. Heirs have the code
+        and the secrets of another task.
 
         Raises:
             NameTaken: a live task has one of the names; nothing was written.
@@ -58,8 +65,12 @@ class Groups:
         if problem is not None:
             raise InvalidRequest({"name": problem})
         plan = plan or self._tasks.plan(specs[0])
-        secrets = ports.vault.find(plan.spec.secrets)
-        bundle = ports.code.pack(plan.spec.code) if plan.spec.code is not None else None
+        find, code = ports.vault.find, plan.spec.code
+        secrets = ports.vault.held(heir_of.token) if heir_of else find(plan.spec.secrets)
+        bundle = ports.code.pack(code) if code is not None and not heir_of else None
+        digest, location = (bundle.digest, bundle.location) if bundle else (None, None)
+        if heir_of is not None:
+            digest, location = heir_of.code_digest, heir_of.code_location
         token = new_token(ports.chance)
         now = ports.provider.clock.now()
         records = [
@@ -83,8 +94,8 @@ class Groups:
                 group=name,
                 group_token=token,
                 at_once=at_once,
-                code_digest=bundle.digest if bundle else None,
-                code_location=bundle.location if bundle else None,
+                code_digest=digest,
+                code_location=location,
             )
             for spec in specs
         ]

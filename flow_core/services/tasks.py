@@ -105,11 +105,14 @@ class Tasks:
         notes += filter(None, [unused or missing_interpreter(spec)])
         return evolve(plan, notes=tuple(notes))
 
-    def submit(self, spec: TaskSpec, *, plan: Plan | None = None) -> TaskRecord:
+    def submit(
+        self, spec: TaskSpec, *, plan: Plan | None = None, heir_of: TaskRecord | None = None
+    ) -> TaskRecord:
         """Journal the task, start the watcher, place its bid; return the record, PLACED or HELD.
 
         Nothing stays behind when it raises before the bid was sent. After `Transient` the task stays intended: the
-        watcher places it, or adopts what was placed.
+        watcher places it, or adopts what was placed. An heir has the code and the secrets of another task, as they
+        were given to that one, and is left to the watcher at once.
 
         Raises:
             NameTaken: a live task has this name.
@@ -120,8 +123,8 @@ class Tasks:
         plan = plan or self.plan(spec)
         name = plan.spec.name or readable_name(ports.chance, taken=ports.journal.names())
         spec = evolve(plan.spec, name=name, instance_type=plan.quote.shape)
-        secrets = ports.vault.find(spec.secrets)
-        bundle = ports.code.pack(spec.code) if spec.code is not None else None
+        secrets = ports.vault.held(heir_of.token) if heir_of else ports.vault.find(spec.secrets)
+        bundle = ports.code.pack(spec.code) if spec.code is not None and not heir_of else None
         record = TaskRecord(
             token=new_token(ports.chance),
             name=name,
@@ -135,13 +138,17 @@ class Tasks:
             code_digest=bundle.digest if bundle else None,
             code_location=bundle.location if bundle else None,
         )
+        if heir_of is not None:
+            record = evolve(
+                record, code_digest=heir_of.code_digest, code_location=heir_of.code_location
+            )
         ports.watch.ensure()
         ports.vault.entrust(record.token, secrets)
         hand_over(ports, record)
         ports.journal.add(record)
         note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
         ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above
-        return record if record.step is Step.HELD else self._placed(record)
+        return record if record.step is Step.HELD or heir_of else self._placed(record)
 
     def view(self, name: str) -> TaskView:
         """Return what is known of one task now.

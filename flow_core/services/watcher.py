@@ -52,6 +52,7 @@ from flow_core.services.guarding import disarm, guard
 from flow_core.services.idling import PAUSE as LOOK_EVERY
 from flow_core.services.idling import Idling
 from flow_core.services.looking import give_back, look
+from flow_core.services.outbox import Outbox
 from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
@@ -87,6 +88,7 @@ class Watcher:
         self._renewals = Renewals(ports)
         self._idling = Idling(ports)
         self._starting = Starting(ports)
+        self._outbox = Outbox(ports)
         self._deadlines: list[datetime] = []
         self._troubles: dict[str, str] = {}
 
@@ -110,6 +112,7 @@ class Watcher:
                 view.record, lambda record, view=view: self._drive(view, costs[record.token])
             )
         publish(self._ports, views)
+        self._outbox.serve(views)
         self._end_doubles()
         return len(records)
 

@@ -8,8 +8,8 @@ import time
 from typing import TypedDict
 
 from flow_adapters.wiring import connect_in_memory
-from flow_cli.arrays import array_specs
 from flow_cli.commands.slurm import load_batch_wrapper
+from flow_core.domain.slurm.array import array_specs
 from flow_core.domain.slurm.converting import convert
 from flow_core.domain.slurm.reading import read_batch
 from flow_core.domain.status import TaskState

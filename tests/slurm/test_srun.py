@@ -83,13 +83,14 @@ def test_gpus_are_divided_among_tasks(nodes: Nodes):
     assert ["0 0,1", "0 0,1", "1 2,3", "1 2,3"] == sorted(done.stdout.splitlines())
 
 
-def test_commands_of_the_queue_say_where_to_go(nodes: Nodes):
-    """squeue and its kin fail with a sentence instead of hanging or lying."""
-    done = nodes.run("-n 2", "squeue; echo $?; sbatch x.sh; echo $?\n")
+def test_commands_of_the_queue_say_that_nobody_hears_them(nodes: Nodes):
+    """With no watcher squeue and its kin fail with a sentence instead of hanging or lying."""
+    done = nodes.run(
+        "-n 2", "export FLOW_SLURM_UNWATCHED_S=0.1\nsqueue; echo $?; sbatch --wrap true; echo $?\n"
+    )
 
     assert "1\n1\n" == done.stdout
-    assert "flow status" in done.stderr
-    assert "flow submit" in done.stderr
+    assert 2 == done.stderr.count("nobody looks in from outside")
 
 
 def test_a_stranger_without_the_key_starts_nothing(nodes: Nodes, tmp_path: Path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 pytestmark = pytest.mark.slow
+
+Flow = Callable[..., subprocess.CompletedProcess[str]]
 
 SCRIPT = """#!/bin/bash
 #SBATCH --job-name=pair
@@ -23,34 +26,38 @@ exit 7
 """
 
 
-def test_a_script_runs_over_two_nodes(tmp_path: Path):
-    """The script's folder is on both nodes, srun runs on both, and the exit code is the script's."""
+@pytest.fixture
+def flow(tmp_path: Path) -> Flow:
+    """Call `flow` in a folder, as a user of this machine would."""
     folder = tmp_path / "work"
     folder.mkdir()
-    (folder / "job.slurm").write_text(SCRIPT, "utf-8")
     (folder / "data.txt").write_text("data\n", "utf-8")
-    done = subprocess.run(
-        [
-            str(Path(sys.executable).with_name("flow")),
-            "--provider",
-            "mock",
-            "submit",
-            "job.slurm",
-            "it's",
-        ],
-        cwd=folder,
-        env={
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "HOME": str(tmp_path),
-            "FLOW_STATE_DIR": str(tmp_path / "state"),
-            "FLOW_CONFIG_DIR": str(tmp_path / "config"),
-        },
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
+
+    def call(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(Path(sys.executable).with_name("flow")), "--provider", "mock", *words],
+            cwd=folder,
+            env={
+                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+                "HOME": str(tmp_path),
+                "FLOW_STATE_DIR": str(tmp_path / "state"),
+                "FLOW_CONFIG_DIR": str(tmp_path / "config"),
+                "FLOW_MOCK_INSTANT": "yes",
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+
+    return call
+
+
+def test_a_script_runs_over_two_nodes(tmp_path: Path, flow: Flow):
+    """The script's folder is on both nodes, srun runs on both, and the exit code is the script's."""
+    (tmp_path / "work" / "job.slurm").write_text(SCRIPT, "utf-8")
+    done = flow("submit", "job.slurm", "it's")
     lines = sorted(line.removeprefix("[0] ") for line in done.stdout.splitlines())
 
     assert 7 == done.returncode, done.stderr
@@ -58,3 +65,38 @@ def test_a_script_runs_over_two_nodes(tmp_path: Path):
         "0: data", "0: it's 0", "1: data", "1: it's 0", "2: data", "2: it's 1", "3: data", "3: it's 1", "data",
     ] == lines  # fmt: skip
     assert "--partition is ignored" in done.stderr
+
+
+PARENT = """#!/bin/bash
+#SBATCH -J parent --gpus-per-node=h100:8
+if [ -z "$SLURM_RESTART_COUNT" ]; then
+  child=$(sbatch --parsable -J child child.sh word)
+  sbatch -J folds -d afterok:$child --array=0-1 --wrap 'echo fold $SLURM_ARRAY_TASK_ID' | cut -d" " -f1-3
+  held=$(sbatch --parsable -J held -d afterany:$SLURM_JOB_ID --wrap true)
+  squeue -h -o %j | sort -u | grep -v child | xargs
+  scancel $held; echo "cancelled $?"
+  scancel 12; echo "unknown $?"
+  sbatch -N 0 child.sh; echo "refused $?"
+  scontrol requeue $SLURM_JOB_ID
+  sleep 60; exit 9
+fi
+echo "again $SLURM_RESTART_COUNT"
+"""
+
+
+def test_a_script_submits_looks_cancels_and_starts_again(tmp_path: Path, flow: Flow):
+    """sbatch, squeue, scancel and scontrol requeue work inside a script, with its code and no key on its node."""
+    folder = tmp_path / "work"
+    (folder / "job.slurm").write_text(PARENT, "utf-8")
+    (folder / "child.sh").write_text("#!/bin/sh\ncat data.txt\necho $1\n", "utf-8")
+    done = flow("submit", "job.slurm")
+    child, fold = flow("logs", "-f", "child"), flow("logs", "-f", "folds_1")
+
+    assert 0 == done.returncode, done.stderr
+    assert [
+        "Submitted batch job", "folds held parent", "cancelled 0", "unknown 1", "refused 1", "again 1",
+    ] == done.stdout.splitlines()  # fmt: skip
+    assert "no live task has the number 12" in done.stderr
+    assert "data\nword\n" == child.stdout, child.stderr
+    assert "fold 1\n" == fold.stdout, fold.stderr
+    assert "cancelled" in flow("status", "held").stdout

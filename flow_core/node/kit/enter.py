@@ -28,6 +28,10 @@ def main() -> None:
         enter(rest[0], rest[1:])
     elif verb == "idle":
         idle.main()
+    elif verb == "outbox":
+        from flow_core.node.slurm import outbox
+
+        outbox.main()
     elif verb == "guard":
         guard.arm()
     elif verb == "guard-watch":

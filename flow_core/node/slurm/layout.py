@@ -56,8 +56,17 @@ def _table() -> Tuple[Dict[str, str], Dict[str, str]]:
 KINDS, LETTERS = _table()
 
 
-def read_words(words: List[str]) -> Tuple[Dict[str, str], List[str]]:
-    """Return srun's options by long name ('' without a value), and the command after them."""
+def read_words(
+    words: List[str],
+    *,
+    kinds: Dict[str, str] = KINDS,
+    letters: Dict[str, str] = LETTERS,
+    may_end: bool = False,
+) -> Tuple[Dict[str, str], List[str]]:
+    """Return options by long name ('' without a value), and the command after them, which must be there as a rule.
+
+    The options are srun's unless said.
+    """
     found: Dict[str, str] = {}
     place = 0
     while place < len(words) and words[place].startswith("-") and words[place] != "-":
@@ -67,35 +76,35 @@ def read_words(words: List[str]) -> Tuple[Dict[str, str], List[str]]:
             break
         if word.startswith("--"):
             name, joined, value = word[2:].partition("=")
-            option = _named(name)
-            if KINDS[option] == "value" and not joined:
+            option = _named(name, kinds)
+            if kinds[option] == "value" and not joined:
                 value, place = _next(words, place, word)
             found[option] = value
             continue
         letter, rest = word[1], word[2:]
-        if letter not in LETTERS:
-            raise Wrong("-%s is no option of srun's that is known here" % letter)
-        option = LETTERS[letter]
-        if KINDS[option] == "value":
+        if letter not in letters:
+            raise Wrong("-%s is no option that is known here" % letter)
+        option = letters[letter]
+        if kinds[option] == "value":
             if not rest:
                 rest, place = _next(words, place, word)
             found[option] = rest
         else:
-            found[option] = rest if KINDS[option] == "maybe" else ""
-            if rest and KINDS[option] == "nothing":
+            found[option] = rest if kinds[option] == "maybe" else ""
+            if rest and kinds[option] == "nothing":
                 words = [*words[:place], "-" + rest, *words[place:]]
-    if not words[place:]:
+    if not words[place:] and not may_end:
         raise Wrong("there is nothing to run")
     return found, words[place:]
 
 
-def _named(name: str) -> str:
+def _named(name: str, kinds: Dict[str, str]) -> str:
     name = _ALIASES.get(name, name)
-    if name in KINDS:
+    if name in kinds:
         return name
-    fitting = [each for each in KINDS if each.startswith(name)]
+    fitting = [each for each in kinds if each.startswith(name)]
     if len(fitting) != 1:
-        raise Wrong("--%s is no option of srun's that is known here" % name)
+        raise Wrong("--%s is no option that is known here" % name)
     return fitting[0]
 
 
