@@ -92,15 +92,23 @@ class Array:
         return len(self.indices)
 
     def __str__(self) -> str:
-        """Write it as Slurm shows it: runs joined by '-', the rest by ','; '%' before the throttle."""
+        """Write it as Slurm shows it: runs joined by '-', the rest by ','; '%' before the throttle.
+
+        More than five indices at equal steps, over more than ten numbers, are written with their step.
+        """
+        first, last = self.indices[0], self.indices[-1]
+        step = self.indices[1] - first if len(self) > 1 else 1
+        throttle = f"%{self.throttle}" if self.throttle else ""
+        is_even = tuple(self.indices) == tuple(range(first, last + 1, max(1, step)))
+        if len(self) > 5 and last - first > 10 and step > 1 and is_even:
+            return f"{first}-{last}:{step}{throttle}"
         runs: list[list[int]] = []
         for index in self.indices:
             if runs and index == runs[-1][-1] + 1:
                 runs[-1] = [runs[-1][0], index]
             else:
                 runs.append([index])
-        text = ",".join("-".join(map(str, run)) for run in runs)
-        return f"{text}%{self.throttle}" if self.throttle else text
+        return ",".join("-".join(map(str, run)) for run in runs) + throttle
 
 
 @frozen
