@@ -121,9 +121,12 @@ class SqliteJournal:
             if record == before:
                 return before
             spec = row[1] if record.spec is before.spec else spec_text(record.spec)
-            _refuse_taken(database, record)
-            database.execute(_UPDATE, _columns(record, spec, rest_text(record)))
-            return record
+            rest = rest_text(record)
+            if _place(record) != _place(before):
+                _refuse_taken(database, record)
+            database.execute(_UPDATE, _columns(record, spec, rest))
+        self._keep((token, spec, rest), record)
+        return record
 
     def together(self) -> AbstractContextManager[None]:
         """See `Journal.together`."""
@@ -222,10 +225,18 @@ class SqliteJournal:
                 f"{self._file.path}: the record of {token} can't be read: {error}",
                 hint="a newer Flow may have written it; update this one",
             ) from error
+        self._keep(row, record)
+        return record
+
+    def _keep(self, row: tuple[str, str, str], record: TaskRecord) -> None:
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[token] = (row, record)
-        return record
+        self._kept[row[0]] = (row, record)
+
+
+def _place(record: TaskRecord) -> tuple[str, str, bool]:
+    """Return what must be one of a kind among live records."""
+    return record.provider, record.name, record.is_live
 
 
 def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
