@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flow_adapters.node_files import load_kit
 from flow_cli.commands.slurm import conversion
+from flow_core.domain.slurm.converting import members
 
 KEY = "k" * 32
 
@@ -56,8 +57,9 @@ class Nodes:
         script.write_text(f"#!/bin/bash\n#SBATCH -N {self.count} {directives}\n{body}", "utf-8")
         found = conversion(str(script), (), environ={}, number=77, key=KEY)
         assert found.task is not None, found.refusals
-        env = found.task["env"]
-        assert isinstance(env, dict)
+        told = found.task["env"]
+        assert isinstance(told, dict)
+        env = {**told, **next((each.env for each in members(found)), {})}
         for rank in reversed(range(self.count)):
             own = {**self.env(rank), **env}
             self.running.append(
