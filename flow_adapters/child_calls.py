@@ -148,6 +148,8 @@ class _Together:
         except BlockingIOError:
             return
         if data:
+            if running.lost:
+                return  # what it says of being ended is nobody's
             yield NodeOutput(running.call.node, stream, data)
             return
         self._selector.unregister(pipe)

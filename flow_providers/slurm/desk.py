@@ -13,6 +13,7 @@ has told it; whoever finds a folder without one looks for Slurm's own record, wh
 """
 
 import base64
+import contextlib
 import getpass
 import json
 import os
@@ -28,8 +29,10 @@ from flow_providers.slurm.desk_bids import (
     content,
     count_of,
     drop,
+    eldest,
     end_of,
     entry,
+    environment,
     is_plain,
     listed,
     load,
@@ -39,6 +42,7 @@ from flow_providers.slurm.desk_bids import (
     read_bid,
     root_of,
     text_of,
+    told_apart,
     why_it_ended,
     write,
 )
@@ -60,13 +64,9 @@ FORMAT = "%A|%T|%r|%D|%N|%S|%e|%l|%P|%k"
 #: How long one of Slurm's commands may take, and for how long whoever claimed a name is left alone with it.
 PATIENCE_S = 30.0
 CLAIM_S = 60.0
-#: What commands and nodes begin with: nothing of the caller's own but this.
-KEPT = (
-    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "SLURM_CONF", "BASH_ENV", "MANPATH",
-    "MODULEPATH", "MODULESHOME", "MODULES_CMD", "LMOD_CMD", "LMOD_DIR", "LMOD_PKG", "LMOD_ROOT",
-)  # fmt: skip
 #: How often a hold is tried that comes while nodes are granted.
 HOLDS = 5
+WAITS = ("PENDING", "REQUEUED", "REQUEUE_HOLD")
 #: Bundles whose files are kept unpacked for the next task that brings the same.
 MOST_BUNDLES = 20
 FINAL = (
@@ -87,7 +87,7 @@ def look(told: Told) -> Told:
         by_id = {row["comment"][5:]: row for row in rows if row["comment"].startswith("flow:")}
         for name, bid in list(bids.items()):
             settle(os.path.join(folder, name), bid, by_id.get(name))
-            if "gone" in bid:
+            if bid.get("gone"):
                 del bids[name]
     wanted = told["ended"]
     ended = os.path.join(root_of(told), "ended")
@@ -121,6 +121,8 @@ def place(told: Told) -> Told:
         settle(folder, read_bid(folder), row_of(name))
         if text_of(os.path.join(folder, "job")):
             return {"id": name, "busy": False}
+        if not os.path.isdir(folder):
+            continue  # it has ended, and was put away at this moment
         if time.time() - os.stat(folder).st_mtime < CLAIM_S:
             return {"id": name, "busy": True}
         drop(root, folder)  # whoever claimed it was killed before Slurm heard of it
@@ -142,7 +144,8 @@ def submitted(told: Told, root: str, folder: str, name: str) -> Told:
         if refused.kind != "silent":
             drop(root, folder)
         raise
-    write(os.path.join(folder, "job"), said.split(";")[0].strip())
+    with contextlib.suppress(FileNotFoundError):  # so quick that somebody has put it away
+        write(os.path.join(folder, "job"), said.split(";")[0].strip())
     return {"id": name, "busy": False}
 
 
@@ -159,7 +162,10 @@ def withdraw(told: Told) -> Told:
             job = row["job"] if row else ""
         if not os.path.exists(os.path.join(folder, "end.json")):
             end = {"state": "CANCELLED", "at": time.time(), "why": ""}
-            write(os.path.join(folder, "end.json"), json.dumps(end))
+            try:
+                write(os.path.join(folder, "end.json"), json.dumps(end))
+            except FileNotFoundError:
+                continue  # it has ended, and was put away at this moment
         jobs += [job] if job else []
     if jobs:
         run(["scancel", "--quiet", *jobs], fine="Invalid job id")
@@ -197,9 +203,8 @@ def spread(told: Told) -> Told:
             lost[each] = refused.says
     write(note, json.dumps(held))
     os.utime(place)
-    old = sorted(listed(code), key=lambda one: os.stat(os.path.join(code, one)).st_mtime)
-    for one in old[:-MOST_BUNDLES]:
-        drop(root, os.path.join(code, one))
+    for path in eldest(code, keep=MOST_BUNDLES):
+        drop(root, path)
     return {"lost": lost}
 
 
@@ -211,10 +216,9 @@ def hold(told: Told) -> Told:
         return {}
     for _ in range(HOLDS):
         row = row_of(told["id"]) or {}
-        waits = row.get("state") in ("PENDING", "REQUEUED")
-        run(["scontrol", "uhold" if waits else "requeuehold", job])
+        run(["scontrol", "uhold" if row.get("state") in WAITS else "requeuehold", job])
         # One that waited may have been granted at that moment, and keeps its nodes then.
-        if (row_of(told["id"]) or {}).get("state") in ("PENDING", "REQUEUED", "REQUEUE_HOLD"):
+        if (row_of(told["id"]) or {}).get("state") in WAITS:
             break
     return {}
 
@@ -295,13 +299,6 @@ def queue() -> List[Dict[str, str]]:
     return found
 
 
-def told_apart(row: Dict[str, str], now: str) -> Dict[str, str]:
-    """Return a row in which what completes and then waits again is told from what ends: its end isn't past."""
-    if row["state"] == "COMPLETING" and (not row["end"][:1].isdigit() or row["end"] > now):
-        return dict(row, state="REQUEUED")
-    return row
-
-
 def row_of(name: str) -> Optional[Dict[str, str]]:
     """Return Slurm's row of one bid."""
     rows = [row for row in queue() if row["comment"] == "flow:" + name]
@@ -325,23 +322,25 @@ def run(words: List[str], *, given: str = "", fine: Optional[str] = None) -> str
     return done.stdout.decode("utf-8", "replace")
 
 
-def environment() -> Dict[str, str]:
-    """Return the variables that Slurm's commands begin with; times are told in UTC."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
-    return dict(kept, TZ="UTC")
-
-
 def settle(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> None:
     """Learn a bid's number from Slurm's row, and put it away when Slurm is through with it; `gone` says so."""
+    try:
+        bid["gone"] = put_away(folder, bid, row)
+    except FileNotFoundError:
+        bid["gone"] = True  # another process was quicker
+
+
+def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
+    """Do what `settle` says; return whether the bid is live no more."""
     if row is not None and not bid.get("job"):
         write(os.path.join(folder, "job"), row["job"])
         bid["job"] = row["job"]
     if not bid.get("job"):
-        return
+        return False
     if row is None:
         row = remembered(bid["job"])
     if row["state"] not in FINAL:
-        return
+        return False
     path = os.path.join(folder, "end.json")
     if not os.path.exists(path):
         end = {
@@ -354,12 +353,9 @@ def settle(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> None:
     root, name = os.path.split(os.path.dirname(folder))[0], os.path.basename(folder)
     place = os.path.join(root, "ended", name)
     os.makedirs(os.path.dirname(place), exist_ok=True)
-    try:
-        os.rename(folder, place)
-    except OSError:
-        return  # another process was quicker
-    bid["gone"] = True
+    os.rename(folder, place)
     prune(root, place)
+    return True
 
 
 def remembered(job: str) -> Dict[str, str]:

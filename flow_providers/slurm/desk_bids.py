@@ -3,6 +3,7 @@
 Python 3.8, standard library only.
 """
 
+import contextlib
 import json
 import os
 import struct
@@ -15,6 +16,11 @@ Told = Dict[str, Any]
 MOST_ENDED = 200
 ENTRY = struct.Struct("<QIId")
 LOGS = ("state.json", "log", "log.index")
+#: What commands and nodes begin with: nothing of the caller's own but this.
+KEPT = (
+    "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "SLURM_CONF", "BASH_ENV", "MANPATH",
+    "MODULEPATH", "MODULESHOME", "MODULES_CMD", "LMOD_CMD", "LMOD_DIR", "LMOD_PKG", "LMOD_ROOT",
+)  # fmt: skip
 
 
 class Refused(Exception):
@@ -24,6 +30,13 @@ class Refused(Exception):
         super().__init__(says)
         self.kind = kind
         self.says = says
+
+
+def told_apart(row: Dict[str, str], now: str) -> Dict[str, str]:
+    """Return a row in which what completes and then waits again is told from what ends: its end isn't past."""
+    if row["state"] == "COMPLETING" and (not row["end"][:1].isdigit() or row["end"] > now):
+        return dict(row, state="REQUEUED")
+    return row
 
 
 def why_it_ended(folder: str) -> str:
@@ -87,10 +100,19 @@ def prune(root: str, place: str) -> None:
                 if each not in LOGS:
                     drop(root, os.path.join(path, each))
     folder = os.path.dirname(place)
-    old = sorted(listed(folder), key=lambda each: os.stat(os.path.join(folder, each)).st_mtime)
-    for name in old[:-MOST_ENDED]:
-        drop(root, os.path.join(folder, name))
+    for path in eldest(folder, keep=MOST_ENDED):
+        drop(root, path)
     sweep(root)
+
+
+def eldest(folder: str, keep: int) -> List[str]:
+    """Return what a folder holds beyond the newest so many."""
+    found = []
+    for name in listed(folder):
+        path = os.path.join(folder, name)
+        with contextlib.suppress(FileNotFoundError):
+            found.append((os.stat(path).st_mtime, path))
+    return [path for _, path in sorted(found)[:-keep]]
 
 
 def drop(root: str, path: str) -> None:
@@ -101,7 +123,8 @@ def drop(root: str, path: str) -> None:
     trash = os.path.join(root, "trash")
     os.makedirs(trash, exist_ok=True)
     gone = "%s.%d.%d" % (os.path.basename(path), os.getpid(), time.monotonic_ns())
-    os.rename(path, os.path.join(trash, gone))
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(path, os.path.join(trash, gone))
 
 
 def sweep(root: str) -> None:
@@ -111,6 +134,12 @@ def sweep(root: str) -> None:
         null = subprocess.DEVNULL
         words = ["sh", "-c", 'rm -rf -- "$1"/* &', "sh", trash]
         subprocess.call(words, stdin=null, stdout=null, stderr=null, start_new_session=True)
+
+
+def environment() -> Dict[str, str]:
+    """Return the variables that Slurm's commands begin with; times are told in UTC."""
+    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    return dict(kept, TZ="UTC")
 
 
 def root_of(told: Told) -> str:

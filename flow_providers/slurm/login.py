@@ -119,9 +119,9 @@ class Here:
         )
 
     def _environment(self) -> dict[str, str]:
-        from flow_providers.slurm import desk
+        from flow_providers.slurm import desk_bids
 
-        return desk.environment()
+        return desk_bids.environment()
 
 
 @contextlib.contextmanager
