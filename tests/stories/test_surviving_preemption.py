@@ -1,7 +1,8 @@
 """A training on four nodes loses them all half-way, with nobody there, and ends as if nothing had been.
 
-The guide's own program runs for real: torch.distributed over gloo, with its save on a volume. The client and the
-watcher are both killed before the market takes the nodes. What an undisturbed run came to is the measure.
+The guide's own program runs for real: torch.distributed over gloo, its code uploaded, its save on a volume, and on
+Mithril its data on a bucket. The client and the watcher are both killed before the market takes the nodes. What an
+undisturbed run came to is the measure.
 """
 
 from __future__ import annotations
@@ -12,15 +13,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from tests.docs.blocks import ROOT
+from tests.s3_service import BUCKET, Service, s3fs_problem
+from tests.s3_service import serving as serving_buckets
 from tests.sim_nodes.kit import openssh, refuse
 from tests.stories.simulated_mithril import (
     PATIENCE_S,
@@ -40,7 +43,7 @@ pytestmark = [
     ),
 ]
 
-EPOCHS, HALF = 20, 6
+EPOCHS, HALF, NODES = 20, 6, 4
 #: Simulated seconds in a real one: a notice lasts 10 real seconds at least, so 100 minutes.
 RATE = 600
 MOCK = {"FLOW_PROVIDER": "mock", "FLOW_MOCK_INSTANT": "yes", "FLOW_MOCK_RATE": str(RATE)}
@@ -58,6 +61,25 @@ def user(tmp_path: Path) -> Iterator[User]:
     finally:
         left = end_processes_of(someone.home)
     assert [] == left
+
+
+@pytest.fixture
+def bucket(user: User) -> Iterator[Service]:
+    """A bucket with the samples that the program would make up, and in the user's files the keys to it."""
+    torch = pytest.importorskip("torch")
+    if (problem := s3fs_problem()) is not None:
+        refuse(problem)
+    torch.manual_seed(7)
+    samples = BytesIO()
+    torch.save(torch.randn(4096, 2), samples)
+    with serving_buckets() as service:
+        service.client.put_object(Bucket=BUCKET, Key="set/samples.pt", Body=samples.getvalue())
+        (user.home / ".aws").mkdir()
+        (user.home / ".aws" / "config").write_text(
+            f"[default]\naws_access_key_id = {service.access_key}\n"
+            f"aws_secret_access_key = {service.secret_key}\nendpoint_url = {service.url}\n"
+        )
+        yield service
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +113,7 @@ def test_on_the_mock(user: User, undisturbed: str):
     assert float(line["spent"]) == task["cost"]
 
 
-def test_on_mithril(user: User, undisturbed: str):
+def test_on_mithril(user: User, bucket: Service, undisturbed: str):
     """The same through the adapter, on nodes that boot: while they are away hours pass, and the bill stands still."""
     place = libraries_of_nodes()
     openssh()
@@ -100,8 +122,9 @@ def test_on_mithril(user: User, undisturbed: str):
             refuse("the simulator's nodes can't boot here")
         set_up(user, simulator)
         user.flow("volume", "create", "--name", "ckpt", "-s", "10", "-i", "file")
-        run_half_way(user, training("python3", "/mnt/ckpt", "--env", f"PYTHONPATH={place}"))
-        simulator.control("outbid", bid=user.task("train")["bid_id"], lasts="12h")
+        mount = ("--mount", f"s3://{BUCKET}/set:/data", "--env", f"PYTHONPATH={place}")
+        words = training("python3", "/mnt/ckpt", *mount, data="--data /data/samples.pt")
+        run_half_way(user, words, then=lambda: outbid(simulator))
         user.until("train", "preempted")
         before = billed(simulator)
         simulator.control("advance", seconds=6 * 3600)
@@ -112,11 +135,13 @@ def test_on_mithril(user: User, undisturbed: str):
         followed = user.flow("logs", "train", "-f")
         task = user.until("train", "completed")
         assert not user.is_watched()
-        after = billed(simulator)
+        after, left = billed(simulator), simulator.live()
 
     assert [undisturbed] == finals(followed.out)
     assert list(range(1, EPOCHS + 1)) == epochs(followed.out)
+    assert sorted([*range(NODES)] * 2) == readers(followed.out), followed.out
     assert (1, 0) == (task["preemptions"], task["exit_code"])
+    assert [] == left
     assert after > before > 0
     assert after == cents(task["cost"])
 
@@ -129,28 +154,34 @@ def having_the_program(home: Path) -> User:
     return user
 
 
-def training(python: str, place: str, *more: str) -> tuple[str, ...]:
+def training(python: str, place: str, *more: str, data: str = "") -> tuple[str, ...]:
     """The words that submit the training, saved on a volume that is mounted at `place`."""
+    line = f"{python} train.py --epochs {EPOCHS} --pause 0.2 {data}"
     return (
-        "submit", f"{python} train.py --epochs {EPOCHS} --pause 0.2", "-i", "a100", "-N", "4", "--name", "train",
+        "submit", line, "-i", "a100", "-N", str(NODES), "--name", "train",
         "--mount", f"volume://ckpt:{place}", "--env", f"CHECKPOINTS={place}", "--checkpoint", place, *more,
     )  # fmt: skip
 
 
-def run_half_way(user: User, words: Sequence[str], **added: str) -> None:
-    """Submit, follow half of the training, then kill the client and the watcher."""
-    client = subprocess.Popen(
-        ["flow", *words],
-        cwd=user.folder,
-        env={**user.environ, **added},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+def run_half_way(
+    user: User, words: Sequence[str], *, then: Callable[[], None] = lambda: None, **added: str
+) -> None:
+    """Submit, follow half of the training, do what comes `then`, and kill the client and the watcher."""
+    talk = user.home / "talk"
+    with talk.open("w") as said:
+        client = subprocess.Popen(
+            ["flow", *words],
+            cwd=user.folder,
+            env={**user.environ, **added},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+        )
     assert client.stdout is not None
     with client.stdout:
-        assert any(HALF in epochs(line) for line in client.stdout)
+        assert any(HALF in epochs(line) for line in client.stdout), talk.read_text()
+        then()
         client.kill()
     client.wait(PATIENCE_S)
     watchers = [
@@ -161,6 +192,12 @@ def run_half_way(user: User, words: Sequence[str], **added: str) -> None:
     assert watchers
     for each in watchers:
         os.kill(each, signal.SIGKILL)
+
+
+def outbid(simulator: Simulator) -> None:
+    """Have a rival take the nodes of the only bid for twelve hours, without losing time to a process."""
+    (bid_id,) = simulator.billed("Bid")
+    simulator.control("outbid", bid=bid_id, lasts="12h")
 
 
 def is_watcher_of(process: Path, home: Path) -> bool:
@@ -175,7 +212,8 @@ def is_watcher_of(process: Path, home: Path) -> bool:
 
 def libraries_of_nodes() -> Path:
     """Where booting nodes, which have this machine's own Python, find torch."""
-    place = Path(sysconfig.get_path("purelib"))
+    torch = pytest.importorskip("torch")
+    place = Path(torch.__file__).parents[1]
     python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
     look = [str(python), "-c", "import sys, torch; print(*sys.version_info[:2])"]
     environ = {"PYTHONPATH": str(place)}
@@ -191,6 +229,12 @@ def libraries_of_nodes() -> Path:
 def finals(log: str) -> list[str]:
     """What the log says that the training came to, to the last digit."""
     return re.findall(r"final loss (\S+)", log)
+
+
+def readers(log: str) -> list[int]:
+    """The ranks that say that they have read all of the bucket's samples, in order."""
+    said = re.findall(r"rank (\d+) has 4096 samples of /data/samples.pt", log)
+    return sorted(int(rank) for rank in said)
 
 
 def epochs(log: str) -> list[int]:

@@ -4,6 +4,8 @@ The end of each epoch is saved to $CHECKPOINTS/last.pt, as a whole or not at all
 it, and comes to the same result, to the last digit, however often it was cut short. Told that the nodes are about to be
 taken, all ranks leave together after the epoch they are in. They leave with an error: that is how Flow knows that there
 is more to do.
+
+The samples come from the file that --data names, such as one on a mounted bucket; without it they are made up.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ def main() -> None:
     options.add_argument(
         "--pause", type=float, default=0.3, help="seconds of rest after each epoch"
     )
+    options.add_argument("--data", type=Path, help="a file of samples, as torch.save writes it")
     args = options.parse_args()
 
     signal.signal(signal.SIGUSR1, lambda *_: NOTICED.append(True))
@@ -39,6 +42,9 @@ def main() -> None:
     place = Path(os.environ["CHECKPOINTS"], "last.pt")
 
     inputs = torch.randn(SAMPLES, 2)
+    if args.data is not None:
+        inputs = torch.load(args.data, weights_only=True)
+        print(f"rank {rank} has {len(inputs)} samples of {args.data}", flush=True)
     targets = torch.sin(inputs.sum(dim=1, keepdim=True))
     network = torch.nn.Sequential(torch.nn.Linear(2, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
