@@ -95,6 +95,10 @@ class UnpackedCode:
         """Return the folder's name: what is in it doesn't count here."""
         return folder
 
+    def absolute(self, path: str) -> str:
+        """See `CodeStore.absolute`; what is only named is wherever it says."""
+        return path
+
     def agree_to_any_size(self) -> None:
         """See `CodeStore.agree_to_any_size`; nothing has a size here."""
 

@@ -88,6 +88,10 @@ class TarCodeStore:
             digest.update(b"%b\0%o\0%b\n" % (each.path, each.mode, str(seen).encode()))
         return digest.hexdigest()
 
+    def absolute(self, path: str) -> str:
+        """See `CodeStore.absolute`."""
+        return os.path.normpath(Path(path).expanduser().absolute())
+
     def agree_to_any_size(self) -> None:
         """See `CodeStore.agree_to_any_size`."""
         self._limit_bytes = sys.maxsize

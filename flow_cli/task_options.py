@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -102,6 +103,16 @@ _OPTIONS = [
         help="Where nodes can't mount at absolute paths: links under $FLOW_MOUNTS instead.",
     ),
     click.option(
+        "--live",
+        metavar="PATH",
+        help="Have this folder itself be the workspace, where nodes share this machine: edit here, run there.",
+    ),
+    click.option(
+        "--pretend-gpus",
+        is_flag=True,
+        help="Pretend to have the GPUs that are asked for, where the provider can; nothing runs on them.",
+    ),
+    click.option(
         "--option",
         "options",
         metavar="NAME=VALUE",
@@ -186,9 +197,14 @@ def raw_task(
     A price or a shape given here replaces the file's, whichever of its spellings that used.
     """
     told = {name: _listed(value) for name, value in given.items() if value not in (None, (), False)}
-    if told.pop("mount_links", False):
-        told["options"] = [*given.get("options", ()), "mount_links=yes"]  # type: ignore[misc]
     raw = dict(base or {})
+    flags = [f"{name}=yes" for name in ("mount_links", "pretend_gpus") if told.pop(name, False)]
+    if live := told.pop("live", None):
+        # The folder is there already: what would be copied into it is itself.
+        flags.append(f"live={Path(str(live)).expanduser().absolute()}")
+        raw.pop("code", None)
+    if flags:
+        told["options"] = [*given.get("options", ()), *flags]  # type: ignore[misc]
     for rivals in (
         ("instance_type", "gpu"),
         ("max_price_per_hour", "max_price_per_gpu_hour", "max_price"),

@@ -19,6 +19,7 @@ from attrs import field, frozen
 
 from flow_core.domain.money import Price
 from flow_core.domain.shape import InstanceShape
+from flow_core.domain.task_parts import Mount
 from flow_core.domain.volume import Attachment
 
 
@@ -79,7 +80,8 @@ class Quote:
 class Launch:
     """What a bid's nodes start with. `script` is the node script; it holds no secret.
 
-    Providers whose nodes are machines run the script at first boot; those that make containers also use `image`.
+    Providers whose nodes are machines run the script at first boot; those that make containers also use `image`, and
+    learn from `mounts` (folders of this machine and buckets) and `environment` what the containers must be able to do.
     `options` holds what only this provider understands, by its own short names (`Limits.options`). `max_run_time` is
     the longest that the task may hold nodes, for providers that can end a bid themselves should nobody else do.
     """
@@ -88,6 +90,8 @@ class Launch:
     image: str | None = None
     keys: tuple[str, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    environment: str | None = None
     options: Mapping[str, str] = field(factory=dict, hash=False)
     max_run_time: timedelta | None = None
 

@@ -33,6 +33,10 @@ class CodeStore(Protocol):
         """
         ...
 
+    def absolute(self, path: str) -> str:
+        """Return a path of this machine as it is called from anywhere; it need not be there."""
+        ...
+
     def agree_to_any_size(self) -> None:
         """Have `pack` take folders of any size from now on."""
         ...

@@ -6,7 +6,7 @@ sees it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
@@ -93,6 +93,14 @@ class Provider:
     setup: Setup | None = None
     ssh: Ssh | None = None
     account_keys: AccountKeys | None = None
+    #: The market as it is for a task with these options, where options change what is on offer.
+    offers: Callable[[Mapping[str, str]], Market] | None = None
+    #: Says in a clause what there is in all, for whom nothing fits; None where quotes tell it all.
+    in_all: Callable[[], str] | None = None
+
+    def market_for(self, options: Mapping[str, str]) -> Market:
+        """Return the market as it is for a task with these options, by the provider's own short names."""
+        return self.market if self.offers is None else self.offers(options)
 
     def need_volumes(self) -> Volumes:
         """Return the volumes role.

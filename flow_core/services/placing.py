@@ -232,6 +232,8 @@ def _request(ports: Ports, record: TaskRecord) -> BidRequest:
             script=script_of(ports, record),
             image=spec.image,
             attachments=attachments,
+            mounts=tuple(each for each in spec.mounts if each.kind is not Source.VOLUME),
+            environment=spec.environment,
             options=options_for(spec, ports.provider),
             max_run_time=spec.max_run_time,
         ),

@@ -16,9 +16,9 @@ from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Recover
+from flow_core.domain.task_parts import Mount, Recover, Source
 from flow_core.domain.waiting import Waiting, waiting
-from flow_core.errors import InvalidRequest, NameTaken, Transient, WaitTimedOut
+from flow_core.errors import InvalidRequest, NameTaken, NoCapacity, Transient, WaitTimedOut
 from flow_core.services.data_buckets import hand_over, planned_buckets
 from flow_core.services.data_volumes import (
     planned_volumes,
@@ -73,6 +73,7 @@ class Tasks:
                 or region_of_volumes(self._ports, spec)
                 or self._default_region(spec),
             )
+        spec = evolve(spec, mounts=tuple(self._placed_mount(each) for each in spec.mounts))
         checked(self._ports, spec)
         problems = unsupported_mounts(spec, provider)
         live = self._ports.journal.live(provider=provider.name) if spec.name is not None else ()
@@ -83,7 +84,7 @@ class Tasks:
             )
         if problems:
             raise InvalidRequest(problems)
-        options_for(spec, provider)
+        options = options_for(spec, provider)
         for dependency in spec.after:
             if not self._ports.journal.members(dependency.task):
                 self._ports.journal.find(dependency.task)
@@ -92,11 +93,16 @@ class Tasks:
             notes = [*plan.notes, *planned_buckets(self._ports, spec)]
             notes += planned_lease(self._ports, spec, limit=plan.limit)
             return evolve(plan, notes=tuple(notes))
-        market = provider.market
+        market = provider.market_for(options)
         quotes = (
             market.quotes(spec.instance_type) or market.quotes()
         )  # to name what there is instead
-        plan = choose(spec, quotes, ceiling=defaults.ceiling)
+        try:
+            plan = choose(spec, quotes, ceiling=defaults.ceiling)
+        except NoCapacity as none:
+            if provider.in_all is None:
+                raise
+            raise NoCapacity(f"{none.message}; {provider.in_all()}", hint=none.hint) from none
         plan = by_policy(self._ports, plan)
         notes = planned_volumes(self._ports, spec, region=plan.quote.region)
         notes += planned_buckets(self._ports, spec)
@@ -191,7 +197,9 @@ class Tasks:
 
     def quote(self, record: TaskRecord) -> Quote | None:
         """Return what the task's market says now, or None where it isn't offered any more."""
-        quotes = self._ports.provider.market.quotes(record.spec.instance_type)
+        provider = self._ports.provider
+        market = provider.market_for(options_for(record.spec, provider))
+        quotes = market.quotes(record.spec.instance_type)
         return next(
             (
                 each
@@ -319,6 +327,12 @@ class Tasks:
                 )
             self._ports.clock.sleep(wait)
         return record
+
+    def _placed_mount(self, mount: Mount) -> Mount:
+        """Return a mount whose folder means the same to the watcher, which may be who places the bid."""
+        if mount.kind is not Source.HOST:
+            return mount
+        return evolve(mount, source=self._ports.code.absolute(mount.source))
 
     def _default_region(self, spec: TaskSpec) -> str | None:
         """Return the region of the settings; one that may move begins wherever it is cheapest."""

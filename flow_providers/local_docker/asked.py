@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import frozen
 
+from flow_core.domain.task_parts import Mount
 from flow_core.errors import InvalidRequest
+from flow_providers.local_docker.labels import YES
 
 #: The task options that this provider understands; see `ports.provider.Limits.options`.
 OPTIONS = {
@@ -18,6 +20,8 @@ OPTIONS = {
     "shm": "size of /dev/shm, such as 8g; without it half of the container's memory",
     "live": "a folder of this machine that is the workspace itself: edit here, run there",
     "mount": "folders of this machine, as /here:/there or /here:/there:ro, separated by commas",
+    "network": "host: this machine's own network, for servers that only its loopback has; one instance",
+    "pretend_gpus": "yes: pretend to have the GPUs that are asked for, to try a GPU task on CPUs",
     "publish": "ports of the first node to open on this machine's loopback, as 8080 or 8080:80",
     "user": "the user that the command runs as, as UID or UID:GID",
 }
@@ -37,21 +41,34 @@ class Asked:
     binds: tuple[str, ...] = ()
     publish: tuple[tuple[int, int], ...] = ()
     user: str = ""
+    is_live: bool = False
+    on_host_network: bool = False
 
 
-def read_options(options: Mapping[str, str], *, workspace: str) -> Asked:
-    """Return what `options` ask for.
+def read_options(
+    options: Mapping[str, str],
+    *,
+    workspace: str,
+    folders: Sequence[Mount] = (),
+    quantity: int = 1,
+    is_here: bool = True,
+) -> Asked:
+    """Return what `options` ask for, and mounts of folders; those are looked for where the engine `is_here`.
 
     Raises:
-        InvalidRequest: under `options`, a sentence for each that can't be.
+        InvalidRequest: under `options` or `mounts`, a sentence for each that can't be.
     """
     problems: list[str] = []
+    unmounted: list[str] = []
+    folder_of = _folder if is_here else _named
     binds: list[str] = []
     if options.get("live"):
-        folder = _folder(options["live"], "live", problems)
-        binds.append(f"{folder}:{workspace}")
+        binds.append(f"{folder_of(options['live'], 'live', problems)}:{workspace}")
     for each in filter(None, options.get("mount", "").split(",")):
-        binds += _bind(each.strip(), problems)
+        binds += _bind(each.strip(), folder_of, problems)
+    for mount in folders:
+        folder = folder_of(mount.source, mount.path, unmounted)
+        binds.append(f"{folder}:{mount.path}" + (":ro" if mount.read_only else ""))
     memory = _bytes(options, "memory", problems)
     if memory is not None and memory < _LEAST_MEMORY:
         problems.append(f"memory is {options['memory']}; Docker gives 6m at least")
@@ -61,12 +78,21 @@ def read_options(options: Mapping[str, str], *, workspace: str) -> Asked:
         shm=_bytes(options, "shm", problems),
         binds=tuple(binds),
         publish=tuple(_ports(options.get("publish", ""), problems)),
-        user=options.get("user", "") or (_own_user() if binds else ""),
+        user=options.get("user", "") or (_own_user() if binds and is_here else ""),
+        is_live=bool(options.get("live")),
+        on_host_network=options.get("network") == "host",
     )
+    if options.get("network", "host") != "host":
+        problems.append(f"network is {options['network']!r}; it can be host, or be left out")
+    if asked.on_host_network and quantity > 1:
+        problems.append("network=host is for one instance; several need addresses of their own")
+    if options.get("pretend_gpus", "no") not in (*YES, "no", "false", "0"):
+        problems.append(f"pretend_gpus is {options['pretend_gpus']!r}; write yes or no")
     if asked.user and not re.fullmatch(r"[0-9]+(:[0-9]+)?", asked.user):
         problems.append(f"user is {asked.user!r}; write it like 1000 or 1000:1000")
-    if problems:
-        raise InvalidRequest({"options": "; ".join(problems)})
+    told = {"options": "; ".join(problems), "mounts": "; ".join(unmounted)}
+    if problems or unmounted:
+        raise InvalidRequest({name: text for name, text in told.items() if text})
     return asked
 
 
@@ -102,13 +128,15 @@ def _bytes(options: Mapping[str, str], name: str, problems: list[str]) -> int | 
     return int(float(match[1]) * 1024 ** _UNITS[match[2].lower()])
 
 
-def _bind(text: str, problems: list[str]) -> list[str]:
+def _bind(
+    text: str, folder_of: Callable[[str, str, list[str]], str], problems: list[str]
+) -> list[str]:
     here, _, rest = text.partition(":")
     there, _, mode = rest.partition(":")
     if not there.startswith("/") or mode not in ("", "ro", "rw"):
         problems.append(f"mount is {text!r}; write it like /here:/there or /here:/there:ro")
         return []
-    return [f"{_folder(here, 'mount', problems)}:{there}" + (f":{mode}" if mode else "")]
+    return [f"{folder_of(here, 'mount', problems)}:{there}" + (f":{mode}" if mode else "")]
 
 
 def _folder(text: str, name: str, problems: list[str]) -> str:
@@ -118,6 +146,15 @@ def _folder(text: str, name: str, problems: list[str]) -> str:
     if ":" in str(path):
         problems.append(f"{name}: {path} has a colon in its name, which Docker can't mount")
     return str(path)
+
+
+def _named(text: str, name: str, problems: list[str]) -> str:
+    """Return a folder of a machine that can't be looked at from here."""
+    if not text.startswith("/") or ":" in text:
+        problems.append(
+            f"{name}: {text} is no folder of the engine's machine; write a path from its root"
+        )
+    return text
 
 
 def _ports(text: str, problems: list[str]) -> list[tuple[int, int]]:

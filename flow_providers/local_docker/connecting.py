@@ -29,6 +29,7 @@ from flow_providers.local_docker.fleet import DockerFleet
 from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import Images
 from flow_providers.local_docker.kept_logs import KeptLogs
+from flow_providers.local_docker.labels import YES
 from flow_providers.local_docker.logs import DockerLogs
 from flow_providers.local_docker.market import DockerMarket
 from flow_providers.local_docker.python_kit import PythonKit
@@ -83,9 +84,14 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         find_gpus=find_gpus,
         before_end=logs.keep,
     )
+    market = DockerMarket(engine, estate, clock=context.clock, find_gpus=find_gpus)
     return Provider(
         name=NAME,
-        market=DockerMarket(engine, estate, clock=context.clock, find_gpus=find_gpus),
+        market=market,
+        offers=lambda options: (
+            market.pretending() if options.get("pretend_gpus") in YES else market
+        ),
+        in_all=market.in_all,
         fleet=DockerFleet(estate),
         shell=DockerShell(execs, talks),
         clock=context.clock,
@@ -94,7 +100,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         limits=Limits(
             poll_s=0.25,
             script_chars=SCRIPT_CHARS,
-            mounts=frozenset({Source.VOLUME}),
+            mounts=frozenset({Source.VOLUME, Source.HOST, Source.S3}),
             options=OPTIONS,
             workspace=WORKSPACE,
         ),

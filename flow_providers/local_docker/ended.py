@@ -12,7 +12,7 @@ from pathlib import Path
 
 from attrs import asdict
 
-from flow_providers.local_docker.labels import Record
+from flow_providers.local_docker.labels import Record, record_from
 
 #: So many are remembered; the oldest go first.
 _MOST = 1_000
@@ -53,8 +53,7 @@ class Ended:
             told = json.loads(self._path(bid_id).read_text("utf-8"))
         except (OSError, ValueError):
             return None
-        told["attachments"] = tuple(told["attachments"])
-        return Record(**told)
+        return record_from(told)
 
     def records(self, ids: Collection[str] | None) -> list[Record]:
         """Return those of these ids, or all."""

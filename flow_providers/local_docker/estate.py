@@ -14,22 +14,26 @@ What we don't like: a bid that waits is granted by whoever looks next, which is 
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve
 
 from flow_core.domain.bid import Bid, BidRequest, BidState
+from flow_core.domain.task_parts import Source
 from flow_core.errors import Conflict, FlowError, InvalidRequest, NotFound, Transient
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker import gpus as machine
-from flow_providers.local_docker.asked import absolute, read_options
+from flow_providers.local_docker.asked import Asked, absolute, read_options
+from flow_providers.local_docker.clearing import Clearing
 from flow_providers.local_docker.containers import (
+    CACHE_FOLDER,
     WORKSPACE,
     container,
     container_name,
@@ -43,10 +47,10 @@ from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import PLACING_WAITS_S, Images
 from flow_providers.local_docker.labels import (
     BID,
+    CACHE,
     CLAIM,
     ENDED,
     MADE,
-    RANK,
     Record,
     bid_of,
     id_of,
@@ -54,38 +58,12 @@ from flow_providers.local_docker.labels import (
     read_record,
 )
 from flow_providers.local_docker.python_kit import PythonKit
+from flow_providers.local_docker.s3fs_kit import S3fsKit
+from flow_providers.local_docker.world import Box, World, look_at
 
 #: For how long whoever placed a bid is left alone with making its containers.
 _PLACING = timedelta(seconds=15)
 _LANES = 8
-
-Box = dict[str, Any]
-
-
-@frozen
-class World:
-    """What the engine holds of ours: records by id, and containers by bid and rank."""
-
-    records: dict[str, Record] = field(factory=dict)
-    boxes: dict[str, dict[int, Box]] = field(factory=dict)
-    #: When bids ended that are being taken away, and their records, which may have gone already.
-    ended: dict[str, str] = field(factory=dict)
-    ending: dict[str, Record] = field(factory=dict)
-
-    def held(self) -> dict[str, tuple[Record, dict[int, Box]]]:
-        """Return the record and the containers of each bid that isn't gone."""
-        known = {**self.records, **self.ending}
-        return {each.id: (each, self.boxes.get(each.id, {})) for each in known.values()}
-
-    def all_boxes(self) -> list[Box]:
-        """Return every container of every bid."""
-        return [box for boxes in self.boxes.values() for box in boxes.values()]
-
-    def state(self, record: Record) -> BidState:
-        """Return where a bid is: allocated once all of its containers have been started."""
-        boxes = self.boxes.get(record.id, {})
-        started = [box for box in boxes.values() if box["State"] != "created"]
-        return BidState.ALLOCATED if len(started) == record.quantity else BidState.OPEN
 
 
 class Estate:
@@ -110,12 +88,14 @@ class Estate:
         self._ended = ended
         self._images = images
         self._python = python
+        self._s3fs = S3fsKit(engine)
+        self._clearing = Clearing(engine)
         self._find_gpus = find_gpus
         self._before_end = before_end
 
     def look(self, *, grant: bool = True) -> World:
         """Return what there is now; bids that wait are granted first where that can be."""
-        world = self._look()
+        world = look_at(self._engine)
         if not grant:
             return world
         self._clear(world)
@@ -131,31 +111,46 @@ class Estate:
                 self.end(record.id, why=error.message)
             except (Transient, Conflict, NotFound):
                 pass  # the next look tries again
-            world = self._look()
+            world = look_at(self._engine)
         return world
 
     def place(self, request: BidRequest) -> Bid:
         """Write a bid down and grant it if that can be at once."""
         options = absolute(request.launch.options)
-        read_options(options, workspace=WORKSPACE)
+        self.asked(request)
         claim = secrets.token_hex(8)
         image, more = self._images.named(request.launch.image)
         record = new_record(request, image=image, claim=claim, at=self._clock.now())
         record = evolve(record, options={**options, **more})
         there = self._written(record)
         if there.claim != claim:
-            world = self._look()
+            world = look_at(self._engine)
             if there.id not in world.ended:
                 return bid_of(there, world.state(there))
             self._forget(there)
             self._written(record)
         try:
-            self.grant(record, self._look(), waits_s=PLACING_WAITS_S)
+            self.grant(record, look_at(self._engine), waits_s=PLACING_WAITS_S)
         except InvalidRequest:
             self.end(record.id)
             raise
-        world = self._look()
+        world = look_at(self._engine)
         return bid_of(record, world.state(record), detail=self.detail(record))
+
+    def asked(self, request: BidRequest) -> Asked:
+        """Return what a request's options and mounts ask for.
+
+        Raises:
+            InvalidRequest: something can't be.
+        """
+        folders = [each for each in request.launch.mounts if each.kind is Source.HOST]
+        return read_options(
+            absolute(request.launch.options),
+            workspace=WORKSPACE,
+            folders=folders,
+            quantity=request.quantity,
+            is_here=self._engine.address.is_here,
+        )
 
     def grant(self, record: Record, world: World, *, waits_s: float = 0.0) -> None:
         """Make and start a bid's containers, unless its image or the GPUs for it are not here yet.
@@ -169,14 +164,21 @@ class Estate:
         given = self._gpus_for(record, world)
         if given is None:
             return
-        asked = read_options(record.options, workspace=WORKSPACE)
+        asked = read_options(
+            record.options,
+            workspace=WORKSPACE,
+            folders=record.folders(),
+            is_here=self._engine.address.is_here,
+        )
         python = self._python.ready(record.image)
+        s3fs = self._s3fs.ready(record.image) if record.has_buckets else None
         config = about.get("Config") or {}
         user = asked.user or config.get("User", "")
+        cache = self._cache(about, user) if record.has_environment else ""
         if record.quantity > 1:
             self._make_network(record)
         memory = 0 if asked.memory or asked.shm else self._memory()
-        found = self._find_gpus() if record.gpus else Gpus()
+        found = self._gpus_there(record)
 
         raises_limits = self._ended.may_raise_limits
 
@@ -190,6 +192,8 @@ class Estate:
                 python=python,
                 image_user=config.get("User", ""),
                 memory=memory,
+                cache=cache,
+                s3fs=s3fs,
                 raises_limits=raises_limits,
             )
             name = container_name(record, rank)
@@ -200,16 +204,17 @@ class Estate:
         def start(rank: int) -> None:
             path = f"/containers/{container_name(record, rank)}"
             if not is_root(user):
-                self._engine.ask("PUT", f"{path}/archive", query={"path": "/"}, data=open_folders())
+                folders = open_folders(*([CACHE_FOLDER] if cache else []))
+                self._engine.ask("PUT", f"{path}/archive", query={"path": "/"}, data=folders)
             self._engine.ask("POST", f"{path}/start")
 
         with ThreadPoolExecutor(_LANES) as pool:
             list(pool.map(make, range(record.quantity)))
-            if record.id not in self._look().records:
-                self._remove(record)  # it was ended meanwhile
+            if record.id not in look_at(self._engine).records:
+                self._clearing.remove(record)  # it was ended meanwhile
                 return
             if record.gpus and not self._holds_alone(record):
-                self._remove(record)
+                self._clearing.remove(record)
                 return
             try:
                 list(pool.map(start, range(record.quantity)))
@@ -218,7 +223,7 @@ class Estate:
                     raise
                 # A rootless engine, or one in a container, may not raise limits; its containers do without.
                 self._ended.may_raise_limits = False
-                self._remove(record)
+                self._clearing.remove(record)
                 self.grant(record, world)
 
     def end(self, bid_id: str, *, why: str | None = None, waits: bool = True) -> None:
@@ -226,7 +231,7 @@ class Estate:
 
         Unless it `waits`, it returns when nothing of it runs any more and its logs are kept, while its disks go.
         """
-        world = self._look()
+        world = look_at(self._engine)
         record = world.records.get(bid_id)
         if record is None:
             return
@@ -236,7 +241,7 @@ class Estate:
         mark = {BID: bid_id, CLAIM: record.claim, ENDED: ended_at, MADE: "local-docker"}
         body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
         self._engine.ask("POST", "/volumes/create", body=body)
-        self._kill(world.boxes.get(bid_id, {}).values())
+        self._clearing.kill(world.boxes.get(bid_id, {}).values())
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
         removal = threading.Thread(target=self._take_away, args=(record,))
         removal.start()
@@ -288,22 +293,6 @@ class Estate:
         body = {"Name": f"flow-bid-{record.id}", "Labels": labels}
         return read_record(self._engine.ask("POST", "/volumes/create", body=body)["Labels"])
 
-    def _look(self) -> World:
-        # Containers first: a record is there before its containers, so that one without is nobody's, for sure.
-        query = {"filters": {"label": [BID]}}
-        boxes = self._engine.ask("GET", "/containers/json", query={**query, "all": "true"})
-        volumes = self._engine.ask("GET", "/volumes", query=query)["Volumes"] or []
-        labels = [each["Labels"] for each in volumes]
-        records = [read_record(each) for each in labels if ENDED not in each]
-        world = World(ended={each[BID]: each[ENDED] for each in labels if ENDED in each})
-        for record in records:
-            is_ended = record.id in world.ended
-            (world.ending if is_ended else world.records)[record.id] = record
-        for box in boxes:
-            ranks = world.boxes.setdefault(box["Labels"][BID], {})
-            ranks[int(box["Labels"][RANK])] = box
-        return world
-
     def _is_left(self, since: str) -> bool:
         """Whether whoever began something then has had the time to end it."""
         return self._clock.now() - datetime.fromisoformat(since) >= _PLACING
@@ -315,7 +304,7 @@ class Estate:
             if not self._is_left(ended_at):
                 continue
             if record is None:
-                self._unwrite(f"flow-end-{bid_id}")
+                self._clearing.unwrite(f"flow-end-{bid_id}")
             else:
                 self._keep(record, world)
                 self._forget(record)
@@ -323,27 +312,48 @@ class Estate:
             if bid_id in world.records or bid_id in world.ended:
                 continue
             for box in boxes.values():
-                self._drop(box["Id"])
+                self._clearing.drop(box["Id"])
             self._engine.ask("DELETE", f"/networks/flow-{bid_id}", fine=(403, 404))
 
     def _gpus_for(self, record: Record, world: World) -> list[tuple[int, ...]] | None:
         """Return the GPUs of each rank; None while too few are free."""
         if not record.gpus:
             return [()] * record.quantity
+        there = self._gpus_there(record)
+        if record.pretends:
+            return [()] * record.quantity
         others = [box for box in world.all_boxes() if box["Labels"][BID] != record.id]
-        free = [each for each in self._find_gpus().indices if each not in machine.held(others)]
+        held = machine.held(others, pretended=there.pretended)
+        free = [each for each in there.indices if each not in held]
         if len(free) < record.gpus * record.quantity:
             return None
         size = record.gpus
         return [tuple(free[rank * size : (rank + 1) * size]) for rank in range(record.quantity)]
 
+    def _gpus_there(self, record: Record) -> Gpus:
+        """Return the GPUs from which a bid's are taken; none where it wants none, or in name alone."""
+        if record.pretends:
+            return Gpus(pretended=True)
+        return self._find_gpus() if record.gpus else Gpus()
+
+    def _cache(self, image: Mapping[str, Any], user: str) -> str:
+        """Return the volume that keeps the environments made in an image by a user, made where there is none."""
+        known = hashlib.sha256(f"{image['Id']} {user}".encode()).hexdigest()[:12]
+        name = f"flow-cache-{known}"
+        tags = image.get("RepoTags") or [image["Id"]]
+        labels = {CACHE: str(tags[0]), MADE: "local-docker"}
+        self._engine.ask("POST", "/volumes/create", body={"Name": name, "Labels": labels})
+        return name
+
     def _holds_alone(self, record: Record) -> bool:
         """Whether no older container of another bid holds one of this bid's GPUs."""
-        world = self._look()
+        world = look_at(self._engine)
         ours = list(world.boxes.get(record.id, {}).values())
-        mine, latest = machine.held(ours), max((_age(box) for box in ours), default=(0, ""))
+        pretended = self._gpus_there(record).pretended
+        mine = machine.held(ours, pretended=pretended)
+        latest = max((_age(box) for box in ours), default=(0, ""))
         return not any(
-            machine.held([box]) & mine and _age(box) < latest
+            machine.held([box], pretended=pretended) & mine and _age(box) < latest
             for box in world.all_boxes()
             if box["Labels"][BID] != record.id
         )
@@ -365,34 +375,10 @@ class Estate:
             self._forget(record)
 
     def _forget(self, record: Record) -> None:
-        self._remove(record)
+        self._clearing.remove(record)
         self._images.forget(record.id)
-        self._unwrite(f"flow-bid-{record.id}")
-        self._unwrite(f"flow-end-{record.id}")
-
-    def _unwrite(self, volume: str) -> None:
-        self._engine.ask("DELETE", f"/volumes/{volume}", query={"force": "true"}, fine=(404,))
-
-    def _drop(self, name: str) -> None:
-        path, query = f"/containers/{name}", {"force": "true", "v": "true"}
-        try:
-            self._engine.ask("DELETE", path, query=query, fine=(404,))
-        except Conflict:  # someone else removes it at this moment
-            self._engine.ask("POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,))
-
-    def _kill(self, boxes: Iterable[Box]) -> None:
-        def kill(box: Box) -> None:
-            self._engine.ask("POST", f"/containers/{box['Id']}/kill", fine=(404, 409))
-
-        with ThreadPoolExecutor(_LANES) as pool:
-            list(pool.map(kill, boxes))
-
-    def _remove(self, record: Record) -> None:
-        names = [container_name(record, rank) for rank in range(record.quantity)]
-        with ThreadPoolExecutor(_LANES) as pool:
-            list(pool.map(self._drop, names))
-        if record.quantity > 1:
-            self._engine.ask("DELETE", f"/networks/{network_name(record)}", fine=(403, 404))
+        self._clearing.unwrite(f"flow-bid-{record.id}")
+        self._clearing.unwrite(f"flow-end-{record.id}")
 
 
 def _age(box: Box) -> tuple[int, str]:

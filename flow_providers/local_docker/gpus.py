@@ -13,7 +13,7 @@ from attrs import frozen
 
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.errors import InvalidRequest, Misconfigured
-from flow_providers.local_docker.labels import GPUS
+from flow_providers.local_docker.labels import GPUS, PRETENDED
 
 #: Seconds that nvidia-smi may take; a driver that hangs must not hang a command.
 _ASK_S = 20.0
@@ -85,12 +85,13 @@ def read_gpus(text: str) -> Gpus:
     return Gpus(family=family, memory_gb=_usual(family, memory), indices=tuple(indices))
 
 
-def held(containers: Iterable[Mapping[str, Any]]) -> set[int]:
-    """Return the indices of the GPUs that containers of Flow's have, running or not."""
+def held(containers: Iterable[Mapping[str, Any]], *, pretended: bool = False) -> set[int]:
+    """Return the indices of the GPUs, or of the pretended ones, that containers of Flow's have, running or not."""
+    label = PRETENDED if pretended else GPUS
     return {
         int(index)
         for each in containers
-        for index in each["Labels"].get(GPUS, "").split(",")
+        for index in each["Labels"].get(label, "").split(",")
         if index
     }
 

@@ -20,12 +20,19 @@ from attrs import asdict, field, frozen
 from flow_core.domain.bid import Bid, BidRequest, BidState
 from flow_core.domain.money import Price
 from flow_core.domain.shape import parse_shape
+from flow_core.domain.task_parts import Mount, Source
 from flow_core.domain.volume import Attachment
 
 BID, RANK, GPUS, RECORD, CLAIM = "flow.bid", "flow.rank", "flow.gpus", "flow.record", "flow.claim"
-SCRIPT, VOLUME, PYTHON, MADE = "flow.script", "flow.volume", "flow.python", "flow.made"
+SCRIPT, VOLUME, MADE = "flow.script", "flow.volume", "flow.made"
+#: On volumes that hold programs of this machine's, and on containers that fill or try them; on volumes of environments.
+CARRIED, CACHE = "flow.carried", "flow.cache"
+#: GPUs that a container was given in name alone.
+PRETENDED = "flow.pretended-gpus"
 #: On the mark of a bid that has ended: when.
 ENDED = "flow.ended"
+#: What an option that is yes or no may say for yes.
+YES = ("yes", "true", "1")
 #: The one region there is.
 REGION = "local"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,110}")
@@ -46,6 +53,9 @@ class Record:
     #: What the user asked for beyond the image: options, folders and volumes to mount, by their short names.
     options: dict[str, str] = field(factory=dict)
     attachments: tuple[dict[str, Any], ...] = ()
+    #: Folders of this machine and buckets, and what the command's Python comes from.
+    mounts: tuple[dict[str, Any], ...] = ()
+    environment: str = ""
     script: str = field(default="", repr=False)
     #: When the bid ended, and why where nobody withdrew it; empty while it lives.
     ended_at: str = ""
@@ -71,6 +81,26 @@ class Record:
         """Return the volumes that are attached."""
         return [Attachment(**each) for each in self.attachments]
 
+    def folders(self) -> list[Mount]:
+        """Return the folders of this machine that are mounted."""
+        found = [Mount(**each) for each in self.mounts]
+        return [each for each in found if each.kind is Source.HOST]
+
+    @property
+    def has_buckets(self) -> bool:
+        """Whether it mounts parts of buckets."""
+        return any(Mount(**each).kind is Source.S3 for each in self.mounts)
+
+    @property
+    def has_environment(self) -> bool:
+        """Whether the command's Python is made for it."""
+        return self.environment not in ("", "none")
+
+    @property
+    def pretends(self) -> bool:
+        """Whether it asked for GPUs in name alone."""
+        return self.options.get("pretend_gpus") in YES
+
 
 def id_of(name: str) -> str:
     """Return the id of the bid with this name."""
@@ -94,6 +124,8 @@ def new_record(request: BidRequest, *, image: str, claim: str, at: datetime) -> 
         claim=claim,
         options=dict(launch.options),
         attachments=tuple(asdict(each) for each in launch.attachments),
+        mounts=tuple(asdict(each) for each in launch.mounts),
+        environment=launch.environment or "",
         script=launch.script,
     )
 
@@ -101,8 +133,13 @@ def new_record(request: BidRequest, *, image: str, claim: str, at: datetime) -> 
 def read_record(labels: Mapping[str, str]) -> Record:
     """Return the record that a volume's labels are."""
     told = json.loads(labels[RECORD])
-    told["attachments"] = tuple(told["attachments"])
-    return Record(**told, script=labels.get(SCRIPT, ""))
+    return record_from({**told, "script": labels.get(SCRIPT, "")})
+
+
+def record_from(told: Mapping[str, Any]) -> Record:
+    """Return the record that was written down as plain JSON."""
+    lists = {name: tuple(told.get(name, ())) for name in ("attachments", "mounts")}
+    return Record(**{**told, **lists})
 
 
 def bid_of(record: Record, state: BidState, *, detail: str = "", with_script: bool = False) -> Bid:

@@ -10,14 +10,15 @@ from flow_core.domain.shape import CPU, InstanceShape, parse_shape
 from flow_core.errors import Conflict, InvalidRequest, NoCapacity, NotFound, Unsupported
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker import gpus as machine
-from flow_providers.local_docker.asked import Asked, read_options
-from flow_providers.local_docker.containers import WORKSPACE
+from flow_providers.local_docker.asked import Asked
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
 from flow_providers.local_docker.gpus import Gpus
-from flow_providers.local_docker.labels import REGION
+from flow_providers.local_docker.labels import REGION, YES
 
 _CPU = parse_shape(CPU)
+#: What is pretended where a task names no GPU.
+_PRETENDED = parse_shape("8xh100")
 _GB = 1 << 30
 
 
@@ -31,14 +32,30 @@ class DockerMarket:
         self._estate = estate
         self._clock = clock
         self._find_gpus = find_gpus
+        self._pretends = False
+
+    def pretending(self) -> DockerMarket:
+        """Return this market as it is for a task that asks for pretended GPUs: any number of any are on offer."""
+        market = DockerMarket(
+            self._engine, self._estate, clock=self._clock, find_gpus=self._find_gpus
+        )
+        market._pretends = True
+        return market
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
         """See `Market.quotes`."""
+        return self._on_offer(shape, pretends=self._pretends)
+
+    def _on_offer(self, shape: InstanceShape | None, *, pretends: bool) -> Sequence[Quote]:
         if shape is not None and shape.matches(_CPU, type_id=CPU):
             self._engine.ask("GET", "/_ping")
             return [self._quote(_CPU)]
+        if pretends:
+            self._engine.ask("GET", "/_ping")
+            return [self._quote(shape if shape is not None else _PRETENDED)]
         found = self._find_gpus()
-        held = machine.held(self._estate.look(grant=False).all_boxes())
+        boxes = self._estate.look(grant=False).all_boxes()
+        held = machine.held(boxes, pretended=found.pretended)
         there = len(found.indices)
         free = len([each for each in found.indices if each not in held])
         quotes = [self._quote(_CPU)]
@@ -53,23 +70,20 @@ class DockerMarket:
 
     def place(self, request: BidRequest) -> Bid:
         """See `Market.place`."""
-        known = {each.type_id: each for each in self.quotes(request.shape)}
+        options = request.launch.options
+        pretends = options.get("pretend_gpus") in YES
+        known = {each.type_id: each for each in self._on_offer(request.shape, pretends=pretends)}
         if request.region != REGION or request.type_id not in known:
             raise NoCapacity(
-                f"there is no {request.type_id!r} in {request.region!r}; this machine has {self._has()}",
-                hint="ask for cpu, or for what there is"
-                + (
-                    ""
-                    if self._find_gpus().indices
-                    else "; set local-docker.pretend_gpus to try a GPU task here"
-                ),
+                f"there is no {request.type_id!r} in {request.region!r}; {self.in_all()}",
+                hint="ask for cpu, or for what there is",
             )
         quote = known[request.type_id]
         if quote.capacity is not None and request.quantity > quote.capacity:
             raise NoCapacity(
                 f"{request.quantity} × {quote.shape} are more than this machine has: {self._has()}"
             )
-        self._check_room(request, read_options(request.launch.options, workspace=WORKSPACE))
+        self._check_room(request, self._estate.asked(request))
         self._check_volumes(request)
         return self._estate.place(request)
 
@@ -99,6 +113,11 @@ class DockerMarket:
     def withdraw(self, bid_id: str) -> None:
         """See `Market.withdraw`."""
         self._estate.end(bid_id, waits=False)
+
+    def in_all(self) -> str:
+        """Return what this machine has, and what to do without GPUs, as a clause."""
+        advice = "" if self._find_gpus().indices else " (--pretend-gpus tries a GPU task on CPUs)"
+        return f"this machine has {self._has()}{advice}"
 
     def _quote(
         self, shape: InstanceShape, *, available: int | None = None, capacity: int | None = None

@@ -107,19 +107,6 @@ def test_a_bid_is_found_again_without_the_journal(user: User):
     assert [] == user.left("lost-")
 
 
-def test_files_of_a_live_folder_are_the_persons_own(user: User, tmp_path: Path):
-    """With `live`, the workspace is the folder itself, and a user that was asked for owns what is written there."""
-    folder = tmp_path / "live"
-    folder.mkdir()
-    folder.chmod(0o777)
-    options = ["--option", f"local-docker.live={folder}", "--option", "local-docker.user=1234:1234"]
-    user.flow("submit", "echo made > made.txt", "-i", "cpu", "--name", "alive", *options, "--yes")
-    made = folder / "made.txt"
-
-    assert "made\n" == made.read_text()
-    assert (1234, 1234) == (made.stat().st_uid, made.stat().st_gid)
-
-
 def test_a_volume_outlives_its_tasks(user: User):
     """A volume made by `flow volume create` holds what one task wrote for the next."""
     user.flow("volume", "create", "--name", "kept", "--size", "1")
@@ -165,11 +152,15 @@ def test_an_image_that_is_nowhere_is_refused(user: User):
     assert [] == user.left("nowhere-")
 
 
-def test_gpus_that_are_not_here_are_refused(user: User):
-    """A GPU task is refused with what this machine has."""
-    said = user.flow("submit", "true", "-i", "8xh100", "--yes", fails=True)
+def test_gpus_that_are_not_here_are_refused_or_pretended(user: User):
+    """A GPU task is refused with what this machine has; `--pretend-gpus` runs it as if it had them."""
+    tell = ["submit", "echo has $FLOW_GPUS", "-i", "8xh100", "-N", "2", "--yes"]
+    refused = user.flow(*tell, fails=True)
+    said = user.flow(*tell, "--pretend-gpus")
 
-    assert "8×H100" in said or "8xh100" in said
+    assert "CPUs" in refused
+    assert "and no GPU (--pretend-gpus" in refused
+    assert 2 == said.count("has 8\n")
 
 
 def test_an_image_with_a_user_of_its_own_works(user: User):
@@ -217,16 +208,6 @@ def test_files_and_ports_are_reached(user: User, tmp_path: Path):
 
     assert "over\n" == (tmp_path / "got" / "result.txt").read_text()
     assert b"result.txt" in page
-
-
-def test_an_s3_mount_is_refused_before_anything_is_placed(user: User):
-    """What this provider can't mount yet is said so."""
-    said = user.flow(
-        "submit", "true", "-i", "cpu", "--mount", "s3://b/p:/data", "--yes", fails=True
-    )
-
-    assert "s3" in said
-    assert "local-docker" in said
 
 
 def fetched(port: int) -> bytes:

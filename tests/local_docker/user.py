@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from flow_adapters.clocks import SystemClock
 from flow_providers.local_docker.address import parse_address
@@ -27,6 +27,12 @@ class User:
     home: Path
     host: str
     image: str
+    #: Variables that this user has besides.
+    more: tuple[tuple[str, str], ...] = ()
+
+    def knowing(self, **more: str) -> User:
+        """Return the same person with these variables."""
+        return evolve(self, more=tuple(more.items()))
 
     def flow(self, *words: str, fails: bool = False, settings: str = "") -> str:
         """Run a command, and return what it wrote to both streams; it must succeed unless it `fails`."""
@@ -61,6 +67,7 @@ class User:
             "FLOW_CONFIG_DIR": str(settings),
             "FLOW_STATE_DIR": str(self.home / "state"),
             "DOCKER_HOST": self.host,
+            **dict(self.more),
         }
 
     def boxes(self, name: str = "") -> list[dict[str, Any]]:

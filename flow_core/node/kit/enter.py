@@ -13,7 +13,7 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import environment, fellows, guard, idle, image, s3, volumes
+from flow_core.node.kit import environment, fellows, guard, idle, image, leaving, s3, volumes
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
@@ -53,9 +53,10 @@ def enter(folder: str, command: list[str]) -> NoReturn:
                 command = step(setup[name], env, command) or command
         if not os.path.isdir(folder):
             raise StepFailed("%s: is not a folder on this node" % folder)
+        remember(env)
+        leaving.leave(env)
     except StepFailed as failed:
         fail(str(failed), FAILED)
-    remember(env)
     try:
         os.chdir(folder)
         os.execvpe(command[0], command, env)

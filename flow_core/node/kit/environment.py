@@ -4,7 +4,8 @@ An environment is made once for each content of its file and kept in `$FLOW_CACH
 Flow's own folder where that can't be written), so that the next attempt and the next task on this node find it. It is
 made beside its place and only counts once it is whole; two tasks that want the same one wait for each other.
 
-uv makes all but conda's. Where the node lacks it, it is installed from Python's package index into Flow's folder.
+uv makes all but conda's. Where the node lacks it, it is installed from Python's package index into Flow's folder. An
+interpreter that was brought for the helper alone (it runs without `site`) makes no environments: the node's own does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import path
 
 CONDAS = ("micromamba", "mamba", "conda")
+#: Where the tools keep what they fetched.
+TOOLS = (("UV_CACHE_DIR", "uv"), ("PIP_CACHE_DIR", "pip"), ("CONDA_PKGS_DIRS", "conda"))
 _LINES = 5
 
 
@@ -70,7 +73,7 @@ def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
         run_step([conda, *verb, "-p", folder, "-f", what], env)
         return
     uv = uv_path(env)
-    python = ["--python", wanted] if wanted else ["--python", sys.executable]
+    python = ["--python", wanted or _python(env)]
     if os.path.basename(what) == "pyproject.toml" and os.path.exists(_beside(what, "uv.lock")):
         locked = dict(env, UV_PROJECT_ENVIRONMENT=folder)
         run_step(
@@ -80,6 +83,19 @@ def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
     run_step([uv, "venv", "--quiet", *python, folder], env)
     if not what.startswith("python:"):
         run_step([uv, "pip", "install", "--python", folder, "-r", what], env)
+
+
+def _python(env: dict[str, str]) -> str:
+    """Return the interpreter that environments are made from."""
+    if not sys.flags.no_site:
+        return sys.executable
+    found = shutil.which("python3", path=env.get("PATH"))
+    if found is None:
+        raise StepFailed(
+            "environment: there is no python3 here to make it from; "
+            "use an image with one, or a version such as python:3.12"
+        )
+    return found
 
 
 def uv_path(env: dict[str, str]) -> str:
@@ -92,13 +108,17 @@ def uv_path(env: dict[str, str]) -> str:
     if found:
         return found
     _say("installs uv")
-    run_step([sys.executable, "-m", "venv", own], env)
+    run_step([_python(env), "-m", "venv", own], env)
     run_step([os.path.join(own, "bin", "python"), "-m", "pip", "install", "--quiet", "uv"], env)
     return os.path.join(own, "bin", "uv")
 
 
 def run_step(command: list[str], env: dict[str, str]) -> None:
     """Run one program; what it says is in environment.log, and its last words in the message when it fails."""
+    kept = os.environ.get("FLOW_CACHE")
+    if kept:  # what was fetched outlives the task too
+        own = {name: os.path.join(kept, folder) for name, folder in TOOLS}
+        env = dict(own, **env)
     with open(path("environment.log"), "ab") as log:
         try:
             done = subprocess.run(

@@ -1,0 +1,50 @@
+"""Taking away what a bid has at the engine; all of it may be repeated, and what is gone already is fine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from flow_core.errors import Conflict
+from flow_providers.local_docker.containers import container_name, network_name
+from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.labels import Record
+from flow_providers.local_docker.world import Box
+
+_LANES = 8
+
+
+class Clearing:
+    """Removes containers, networks and the volumes that are records."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def unwrite(self, volume: str) -> None:
+        """Remove a volume that is a record, or a mark."""
+        self._engine.ask("DELETE", f"/volumes/{volume}", query={"force": "true"}, fine=(404,))
+
+    def drop(self, name: str) -> None:
+        """Remove a container by name or id; return when it is gone."""
+        path, query = f"/containers/{name}", {"force": "true", "v": "true"}
+        try:
+            self._engine.ask("DELETE", path, query=query, fine=(404,))
+        except Conflict:  # someone else removes it at this moment
+            self._engine.ask("POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,))
+
+    def kill(self, boxes: Iterable[Box]) -> None:
+        """End all that runs in containers."""
+
+        def kill(box: Box) -> None:
+            self._engine.ask("POST", f"/containers/{box['Id']}/kill", fine=(404, 409))
+
+        with ThreadPoolExecutor(_LANES) as pool:
+            list(pool.map(kill, boxes))
+
+    def remove(self, record: Record) -> None:
+        """Remove a bid's containers and its network."""
+        names = [container_name(record, rank) for rank in range(record.quantity)]
+        with ThreadPoolExecutor(_LANES) as pool:
+            list(pool.map(self.drop, names))
+        if record.quantity > 1:
+            self._engine.ask("DELETE", f"/networks/{network_name(record)}", fine=(403, 404))
