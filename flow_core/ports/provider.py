@@ -19,6 +19,7 @@ from flow_core.ports.clock import Clock
 from flow_core.ports.fleet import Fleet
 from flow_core.ports.images import Images
 from flow_core.ports.keys import Keys
+from flow_core.ports.leftovers import Leftovers
 from flow_core.ports.logs import Logs
 from flow_core.ports.market import Market
 from flow_core.ports.projects import Projects
@@ -93,6 +94,7 @@ class Provider:
     setup: Setup | None = None
     ssh: Ssh | None = None
     account_keys: AccountKeys | None = None
+    leftovers: Leftovers | None = None
     #: The market as it is for a task with these options, where options change what is on offer.
     offers: Callable[[Mapping[str, str]], Market] | None = None
     #: Says in a clause what there is in all, for whom nothing fits; None where quotes tell it all.

@@ -19,8 +19,9 @@ from flow_core.errors import FlowError, InvalidRequest, NotAuthorized, Transient
 from flow_core.ports.machine import LocalKey, Machine
 from flow_core.ports.provider import Provider
 from flow_core.ports.setup import Question, Takes
+from flow_core.services.leftovers import find_left
 from flow_core.services.ports import Ports
-from flow_core.services.reconciling import Reconciling, Stray
+from flow_core.services.reconciling import Stray
 
 #: Real seconds that one check may take.
 DEADLINE_S = 10.0
@@ -242,23 +243,29 @@ class Doctor:
         )
 
     def _leftovers(self, ports: Ports) -> Finding:
-        strays = Reconciling(ports).strays()
-        ours = [each for each in strays if each.is_ours]
-        others = len(strays) - len(ours)
-        rest = f"; {others} live bids are other people's or programs'" if others else ""
-        rest += self._stored()
-        if not ours:
-            return Finding("leftovers", Health.OK, f"this machine knows every bid of yours{rest}")
-        hourly = Price(sum(each.hourly.micros for each in ours))
-        most = Price(sum(each.at_most.micros for each in ours))
-        named = ", ".join(_stray_words(each) for each in ours[:_NAMED])
-        more = f" and {len(ours) - _NAMED} more" if len(ours) > _NAMED else ""
+        left = find_left(ports)
+        others = f"; {left.others} live bids are other people's or programs'" if left.others else ""
+        said, advice = [], []
+        if left.strays:
+            hourly = Price(sum(each.hourly.micros for each in left.strays))
+            most = Price(sum(each.at_most.micros for each in left.strays))
+            said.append(
+                f"bids of yours that this machine doesn't know cost {hourly}/hr now, {most}/hr at most: "
+                + _named_words([_stray_words(each) for each in left.strays])
+            )
+            advice.append("`flow reconcile` lists them; name one with --adopt or --withdraw")
+        if left.things:
+            said.append("no bid needs: " + _named_words([each.what for each in left.things]))
+        if left.strays or left.things:
+            advice.append("`flow doctor --remove` takes all of it away")
+        if left.caches:
+            said.append("caches: " + _named_words([each.what for each in left.caches]))
+            advice.append("`flow doctor --remove --caches` empties them")
+        if not left.strays:
+            said.insert(0, "this machine knows every bid of yours")
+        health = Health.WARN if left.strays or left.things else Health.OK
         return Finding(
-            "leftovers",
-            Health.WARN,
-            f"bids of yours that this machine doesn't know cost {hourly}/hr now, {most}/hr at most: "
-            f"{named}{more}{rest}",
-            "`flow reconcile` lists them; name one with --adopt or --withdraw",
+            "leftovers", health, "; ".join(said) + others + self._stored(), "; ".join(advice)
         )
 
     def _stored(self) -> str:
@@ -297,6 +304,11 @@ def _found_pair(name: str, pair: LocalKey) -> Finding:
             f"chmod 600 {pair.place}; SSH refuses it as it is",
         )
     return Finding("ssh-key", Health.OK, f"{name!r}, whose private half is {pair.place}")
+
+
+def _named_words(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
 
 
 def _stray_words(stray: Stray) -> str:

@@ -19,6 +19,7 @@ from flow_core.ports.clock import Clock
 from flow_providers.local_docker.address import docker_folder, find_address
 from flow_providers.local_docker.engine import Engine, read_json
 from flow_providers.local_docker.images import Images
+from flow_providers.local_docker.labels import MADE
 
 #: Seconds between two words about it.
 _SAYS_S = 0.5
@@ -92,6 +93,7 @@ def pulled(engine: Engine, image: str, logins: Path) -> Iterator[dict[str, Any]]
 def built(engine: Engine, image: str, file: Path) -> Iterator[dict[str, Any]]:
     """Build an image from a Dockerfile and its folder, with the engine's cache; yield what the engine tells."""
     query = {"t": image, "dockerfile": file.name, "rm": "true", "forcerm": "true", "version": "1"}
+    query["labels"] = json.dumps({MADE: "local-docker"})
     headers = {"Content-Type": "application/x-tar"}
     return engine.lines("POST", "/build", query=query, data=_context(file), headers=headers)
 

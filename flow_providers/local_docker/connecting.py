@@ -30,6 +30,7 @@ from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import Images
 from flow_providers.local_docker.kept_logs import KeptLogs
 from flow_providers.local_docker.labels import YES
+from flow_providers.local_docker.leftovers import DockerLeftovers
 from flow_providers.local_docker.logs import DockerLogs
 from flow_providers.local_docker.market import DockerMarket
 from flow_providers.local_docker.python_kit import PythonKit
@@ -92,6 +93,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
             market.pretending() if options.get("pretend_gpus") in YES else market
         ),
         in_all=market.in_all,
+        leftovers=DockerLeftovers(engine, estate, clock=context.clock),
         fleet=DockerFleet(estate),
         shell=DockerShell(execs, talks),
         clock=context.clock,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -28,6 +29,9 @@ _LOOK_S = 0.1
 SILENCE_S = 60.0
 #: The option in which a record keeps the Dockerfile that its image is built from.
 DOCKERFILE = "dockerfile"
+_BUILT = "flow-built-"
+#: What the images are called that Flow builds.
+BUILT = re.compile(_BUILT + "[0-9a-f]{16}:latest")
 
 
 class Images:
@@ -64,7 +68,7 @@ class Images:
                 hint="name an image, a Dockerfile, or a folder with one",
             )
         known = hashlib.sha256(os.fsencode(file)).hexdigest()[:16]
-        return f"flow-built-{known}:latest", {DOCKERFILE: str(file)}
+        return f"{_BUILT}{known}:latest", {DOCKERFILE: str(file)}
 
     def prepared(self, record: Record, *, waits_s: float = 0.0) -> dict[str, Any] | None:
         """Return what the engine knows of a record's image; None while it is still being brought here.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import urllib.request
 from pathlib import Path
@@ -94,17 +93,6 @@ def test_a_task_ends_at_its_time(user: User):
 
     assert 0 != said.returncode
     assert [] == user.left("long-")
-
-
-def test_a_bid_is_found_again_without_the_journal(user: User):
-    """What runs is known from the engine's labels alone: a lost state folder leaves a stray that can be withdrawn."""
-    user.flow("submit", "sleep 600", "-i", "cpu", "--name", "lost", "--yes", "-d")
-    shutil.rmtree(user.home / "state")
-    found = user.flow("reconcile")
-    user.flow("reconcile", "--withdraw", "lost", "--yes")
-
-    assert "lost" in found
-    assert [] == user.left("lost-")
 
 
 def test_a_volume_outlives_its_tasks(user: User):
