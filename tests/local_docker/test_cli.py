@@ -12,7 +12,7 @@ from flow_adapters.clocks import SystemClock
 from tests.local_docker.engine import BARE_IMAGE
 from tests.local_docker.user import User
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 #: Every rank tells the first its number, and learns the sum of all.
 RING = """
@@ -201,7 +201,7 @@ def test_files_and_ports_are_reached(user: User, tmp_path: Path):
 def fetched(port: int) -> bytes:
     """What a web server on this machine's loopback has at its root, once it answers."""
     clock = SystemClock()
-    for _ in range(100):
+    for _ in range(600):
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
                 page: bytes = answer.read()

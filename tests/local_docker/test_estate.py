@@ -29,7 +29,7 @@ from tests.local_docker.engine import (
     with_images,
 )
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
 @pytest.fixture
@@ -220,7 +220,7 @@ def boxes(engine: Engine, bid_id: str) -> list[str]:
 def gone(engine: Engine, bid_id: str) -> None:
     """Wait until a withdrawn bid's containers have gone."""
     clock = SystemClock()
-    for _ in range(100):
+    for _ in range(600):
         if not boxes(engine, bid_id):
             return
         clock.sleep(0.1)

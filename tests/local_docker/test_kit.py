@@ -1,4 +1,4 @@
-"""Everything that Flow promises of a provider, tried on a real Docker engine, with Python in the image and without."""
+"""Everything that Flow promises of a provider, tried on a real Docker engine; what nodes do, in a bare image too."""
 
 from __future__ import annotations
 
@@ -11,25 +11,37 @@ from flow_adapters.clocks import SystemClock
 from flow_core.domain.bid import Bid, Launch
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.ports.provider import Provider, ProviderContext
-from flow_providers.conformance import Controls, ProviderContract, Rig
+from flow_providers.conformance import (
+    Controls,
+    FleetContract,
+    LogsContract,
+    ProviderContract,
+    Rig,
+    ShellContract,
+)
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.address import parse_address
 from flow_providers.local_docker.engine import Engine
+from tests.local_docker.cut_wire import CutWire
 from tests.local_docker.engine import BARE_IMAGE, PYTHON_IMAGE
 
 # Real processes on a shared machine: see RACING in the tests' conftest.
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
 
 
+#: How the request begins by which a call takes effect; every other call begins by asking what there is.
+_WRITES = dict.fromkeys(("market.place", "volumes.create"), b"POST /volumes/create")
+
+
 class DockerRig(Rig):
+    patience_s = 180.0
     step_s = 0.1
     a_while_s = 0.5
     resolution_s = 0.001
     may_lack = (
         "account", "usage", "catalog", "amend-limit", "pause", "attach",
-        # There is no market, no credentials and no network to fail.
-        "outbid", "relent", "set_price", "fail_before", "fail_after", "refuse_login",
-        "instance_quota", "volume_quota", "teammate_bids",
+        # There is no market, no account and there are no credentials.
+        "outbid", "relent", "set_price", "refuse_login", "instance_quota", "volume_quota", "teammate_bids",
     )  # fmt: skip
 
     def __init__(self, folder: Path, host: str, image: str) -> None:
@@ -37,9 +49,10 @@ class DockerRig(Rig):
         self.host = host
         self.image = image
         self.engine = Engine(parse_address(host))
+        self.wire = CutWire(self.engine.address.path)
 
     def provider(self) -> Provider:
-        options = {"local-docker.host": self.host, "local-docker.image": self.image}
+        options = {"local-docker.host": self.wire.host, "local-docker.image": self.image}
         return connect(
             ProviderContext(state_dir=str(self.folder), clock=SystemClock(), options=options)
         )
@@ -52,7 +65,15 @@ class DockerRig(Rig):
 
     @property
     def controls(self) -> Controls:
-        return Controls(lose_node=self._lose, reboot_node=self._reboot)
+        return Controls(
+            lose_node=self._lose,
+            reboot_node=self._reboot,
+            fail_before=lambda call: self.wire.cut(_WRITES.get(call, b"GET "), after=False),
+            fail_after=lambda call: self.wire.cut(_WRITES[call], after=True),
+        )
+
+    def close(self) -> None:
+        self.wire.close()
 
     def _lose(self, bid: Bid, rank: int) -> None:
         self.engine.ask("POST", f"/containers/flow-{bid.id}-{rank}/kill")
@@ -70,8 +91,8 @@ class TestLocalDocker(ProviderContract):
         return DockerRig(tmp_path, docker_host, PYTHON_IMAGE)
 
 
-class TestInABareImage(ProviderContract):
-    """In an image that holds a busybox and nothing else: no Python, no bash, no C library."""
+class TestInABareImage(FleetContract, ShellContract, LogsContract):
+    """What nodes do, in an image that holds a busybox and nothing else: no Python, no bash, no C library."""
 
     @pytest.fixture
     def rig(self, tmp_path: Path, docker_host: str) -> Rig:

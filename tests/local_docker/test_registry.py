@@ -17,7 +17,7 @@ from flow_providers.local_docker.engine import Engine
 from tests.local_docker.engine import BARE_IMAGE, refuse
 from tests.local_docker.user import User
 
-pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 _CONFIG = """version: 0.1
 log: {{level: error}}
@@ -49,7 +49,7 @@ def registry(tmp_path: Path) -> Iterator[str]:
     )
     clock = SystemClock()
     try:
-        for _ in range(100):
+        for _ in range(600):
             with socket.socket() as plug:
                 if plug.connect_ex(("127.0.0.1", port)) == 0:
                     break

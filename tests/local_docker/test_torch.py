@@ -11,12 +11,7 @@ import pytest
 from tests.local_docker.engine import PYTHON_IMAGE
 from tests.local_docker.user import User
 
-pytestmark = [
-    pytest.mark.docker,
-    pytest.mark.slow,
-    pytest.mark.torch,
-    pytest.mark.flaky(reruns=1),
-]
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.torch]
 
 TRAIN = """
 import torch

@@ -79,7 +79,7 @@ class User:
     def left(self, name: str) -> list[str]:
         """Return whatever the engine still has of a task some seconds later: containers, networks, its record."""
         clock = SystemClock()
-        for _ in range(100):
+        for _ in range(600):
             if not self._left(name):
                 break
             clock.sleep(0.1)
