@@ -13,17 +13,21 @@ _HEAD = 65_536
 
 
 class CutWire:
-    """Carries connections to the engine at `path`. What is cut is one request, before or after the engine had it."""
+    """Carries connections to the engine at `path`, on a Unix socket or by `tcp` on a port of this machine's loopback.
 
-    def __init__(self, path: str) -> None:
+    What is cut is one request, before or after the engine had it.
+    """
+
+    def __init__(self, path: str, *, tcp: bool = False) -> None:
         # A socket's path is 107 bytes at most; a test's own folder may be longer.
         self._folder = Path(tempfile.mkdtemp(prefix="flow-wire-", dir="/tmp"))
-        self.host = f"unix://{self._folder}/wire.sock"
         self._path = path
         #: How the next request begins that gets no answer, and whether the engine gets it.
         self._next: tuple[bytes, bool] | None = None
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(self._folder / "wire.sock"))
+        self._listener = socket.socket(socket.AF_INET if tcp else socket.AF_UNIX)
+        self._listener.bind(("127.0.0.1", 0) if tcp else f"{self._folder}/wire.sock")
+        port = self._listener.getsockname()[1] if tcp else 0
+        self.host = f"tcp://127.0.0.1:{port}" if tcp else f"unix://{self._folder}/wire.sock"
         self._listener.listen(64)
         self._open = {self._listener}
         threading.Thread(target=self._accept, daemon=True).start()
