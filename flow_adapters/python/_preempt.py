@@ -39,8 +39,9 @@ def on_preempt(listener: OnNotice, *, signal: str = "USR1") -> OnNotice:
     """Have `listener` called in the main thread when this node gets a notice, and with None when it is taken back.
 
     `signal` is the one that the task asked for (`notice_signal`). Works as a decorator; several listeners are called
-    in the order in which they came. Handlers that were there before are called after them. A listener that raises ends
-    the program like any error; to be run again once the nodes are back, save and leave with an exit code over 0.
+    in the order in which they came. Handlers that were there before are called after them. While a notice stands,
+    programs that this one starts have its deadline as `FLOW_NOTICE_DEADLINE`. A listener that raises ends the program
+    like any error; to be run again once the nodes are back, save and leave with an exit code over 0.
 
     Raises:
         ValueError: called outside of the main thread, where Python takes no signals, or `signal` is none.
@@ -58,6 +59,7 @@ def on_preempt(listener: OnNotice, *, signal: str = "USR1") -> OnNotice:
 def _calling(before: object) -> Callable[[int, FrameType | None], None]:
     def handle(number: int, frame: FrameType | None) -> None:
         notice = preempt_notice()
+        os.environ["FLOW_NOTICE_DEADLINE"] = notice.deadline.isoformat() if notice else ""
         for listener in list(_listeners):
             listener(notice)
         if callable(before):

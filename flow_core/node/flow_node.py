@@ -231,6 +231,7 @@ def variables(task: Any, delivery: Any, number: int) -> dict[str, str]:
         FLOW_TASK=task["name"],
         FLOW_NODES=" ".join(hosts),
         FLOW_NOTICE_FILE=path("notice.json"),
+        FLOW_NOTICE_DEADLINE=(see_notice(task) and load("notice.json").get("deadline")) or "",
     )
     env.update(task["env"], **(delivery.get("env") or {}))
     return env

@@ -15,10 +15,11 @@ from tests.node.kit import PATIENCE_S, Bell
 
 DEADLINE = datetime(2026, 1, 1, 0, 5, tzinfo=timezone.utc)
 PROGRAM = """
-import pathlib, signal, sys, flow
+import os, pathlib, signal, sys, flow
 @flow.on_preempt
 def told(notice):
-    print(notice.kind.value if notice else "taken back", notice.deadline if notice else "", flush=True)
+    print(notice.kind.value if notice else "taken back", notice.deadline if notice else "",
+          os.environ["FLOW_NOTICE_DEADLINE"], flush=True)
     if notice is None:
         sys.exit(4)
     pathlib.Path(sys.argv[1]).write_text("heard")
@@ -68,7 +69,10 @@ def test_a_listener_hears_of_the_notice_and_of_its_end(tmp_path: Path):
     (node.home / "notice.json").unlink()
     started.wait(PATIENCE_S)
 
-    assert b"preemption 2026-01-01 00:05:00+00:00\ntaken back \n" == node.log().data
+    assert (
+        b"preemption 2026-01-01 00:05:00+00:00 2026-01-01T00:05:00+00:00\ntaken back  \n"
+        == node.log().data
+    )
     assert 4 == node.report().exit_code
     bell.close()
     node.close()

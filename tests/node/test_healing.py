@@ -111,6 +111,26 @@ def test_the_providers_own_notice_becomes_ours(node, tmp_path, bell):
     assert {"kind": "preemption", "deadline": "2026-02-03T04:05:06Z"} == json.loads(node.log().data)
 
 
+@pytest.mark.parametrize("stands", [True, False])
+def test_a_command_that_begins_knows_of_the_notice_that_stands(node, tmp_path, stands):
+    """Its environment has the deadline; a notice that the provider says no more, left by an earlier stop, is gone."""
+    theirs = tmp_path / "SIGNAL.yml"
+    if stands:
+        theirs.write_text("bid_status: Preempting\nend_time: 2026-02-03T04:05:06Z\n")
+    node.take("cat $FLOW_NOTICE_FILE; echo [$FLOW_NOTICE_DEADLINE]", notice_file=str(theirs))
+    node.home.mkdir(exist_ok=True)
+    notice(node)
+    node.finish()
+    said = node.log().data
+
+    if stands:
+        assert said.endswith(b"[2026-02-03T04:05:06Z]\n")
+        assert b'"deadline": "2026-02-03T04:05:06Z"' in said
+    else:
+        assert said.endswith(b"[]\n")
+        assert b"deadline" not in said
+
+
 def test_a_failure_under_a_notice_is_no_end(node, bell):
     """Who saves and leaves with an error when told is run again once the notice has passed, and uses up no try."""
     node.take(
