@@ -31,6 +31,8 @@ GLANCE_S = 0.05
 BACK_OFF = timedelta(seconds=10)
 #: The longest rest between two looks while anything is live, in real seconds.
 LONGEST_REST_S = 30.0
+#: The longest while nodes come up, which then wait for what we bring them.
+STARTING_REST_S = 1.0
 
 
 class WatchLoop:
@@ -94,7 +96,8 @@ class WatchLoop:
         if changes != self._seen.get(name):
             self._waits[name] = intervals(min(session.provider.limits.poll_s, LONGEST_REST_S))
             self._seen[name] = changes
-        return next(self._waits[name])
+        rest = next(self._waits[name])
+        return min(rest, STARTING_REST_S) if session.watcher.is_starting else rest
 
     def _session(self, name: str) -> Session:
         from flow_adapters.wiring import connect

@@ -34,7 +34,7 @@ from flow_core.domain.healing import recovery_at
 from flow_core.domain.lifecycle import OUTAGE, Seen, deadline_of, decide
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.script import NODE_HELPER
-from flow_core.domain.status import TaskView
+from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task_parts import Condition, Dependency
 from flow_core.errors import (
     FlowError,
@@ -90,6 +90,7 @@ class Watcher:
         self._starting = Starting(ports)
         self._outbox = Outbox(ports)
         self._deadlines: list[datetime] = []
+        self._is_starting = False
         self._troubles: dict[str, str] = {}
 
     def tick(self) -> int:
@@ -107,6 +108,7 @@ class Watcher:
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
         views = look(self._ports, placed)
+        self._is_starting = any(view.state is TaskState.STARTING for view in views)
         for view in views:
             self._guarded(
                 view.record, lambda record, view=view: self._drive(view, costs[record.token])
@@ -119,6 +121,11 @@ class Watcher:
     def next_due(self) -> datetime | None:
         """Return the earliest deadline met at the last tick, on the provider's clock; None without one."""
         return min(self._deadlines, default=None)
+
+    @property
+    def is_starting(self) -> bool:
+        """Whether the last tick saw granted nodes that don't run their command yet, and may need something soon."""
+        return self._is_starting
 
     def _end_doubles(self) -> None:
         """Withdraw what a request that nobody heard of again has placed by now, beside the bid that is known."""

@@ -219,6 +219,23 @@ def test_a_preempted_group_begins_again_together(
     assert evolve(record).membership == 2
 
 
+def test_nodes_that_come_up_are_looked_at_often(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """The watcher says so while nodes are granted and the command doesn't run yet, and only then."""
+    pretend_cloud.on("train", takes="2h")
+    task = flow.run("train", num_instances=2, session=session)
+    seen = {}
+    for _ in range(60):
+        clock.advance(seconds=10)
+        session.watcher.tick()
+        seen[task.state] = session.watcher.is_starting
+
+    assert seen.pop(TaskState.STARTING)
+    assert {TaskState.RUNNING} == set(seen) - {TaskState.BIDDING}
+    assert {False} == set(seen.values())
+
+
 @pytest.mark.parametrize("taken_back", [True, False])
 def test_a_failure_under_notice_waits_for_what_comes(
     pretend_cloud: PretendCloud, session: Session, clock, taken_back: bool
