@@ -1,6 +1,7 @@
 """The screen of `flow status --watch`: bids, prices against limits, nodes, spend and the last lines of the logs.
 
-A pure function of what was seen and of the screen's size. Narrow, a task takes up to three lines; wide, one.
+A pure function of what was seen and of the screen's size. Narrow, a task takes up to three lines; wide, one, and
+another if what it waits for doesn't fit beside it.
 """
 
 from __future__ import annotations
@@ -114,7 +115,9 @@ def _blocks(overview: Overview, frame: Frame, width: int) -> list[list[Line]]:
             block = [line, *(each for each in more if each)]
             block += [(Cell("  "), Cell(why, "yellow"))] if why else []
         else:
-            block = [(*line, Cell("  "), Cell(why, "yellow"))] if why else [line]
+            reason: Line = (Cell("  "), Cell(why, "yellow"))
+            fits = sum(len(cell.text) for cell in (*line, *reason)) <= width
+            block = [(*line, *reason)] if why and fits else [line, reason] if why else [line]
         blocks.append(block)
     return blocks
 

@@ -18,6 +18,7 @@ from flow_core.domain.record import Outcome
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
+from flow_core.domain.waiting import Waiting
 from flow_core.services.overviews import Overviews
 from tests import strategies
 from tests.records import record
@@ -115,6 +116,17 @@ def test_a_wide_screen_has_a_line_a_task():
     assert "Of limit" not in narrow
     assert 2 == sum("80%" in line or "67%" in line for line in wide.splitlines())
     assert narrow.count("of the limit") == 2
+
+
+@pytest.mark.parametrize(("words", "lines"), [("outbid", 1), ("outbid, " * 9, 2)])
+def test_a_wide_screen_cuts_no_reason(words, lines):
+    """What a task waits for stands beside it, or below it where there is no room."""
+    waits = Waiting(what=words.strip(), since=EPOCH)
+    drawn = text(Overview(at=EPOCH, rows=(evolve(row(10, 8), waits_for=waits),)), width=WIDE)
+    found = [line for line in drawn.splitlines() if "80%" in line or "outbid" in line]
+
+    assert lines == len(found)
+    assert words.strip() in found[-1]
 
 
 def test_what_does_not_fit_is_counted():
