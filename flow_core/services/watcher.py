@@ -346,6 +346,9 @@ class Watcher:
         elif action.state is BidState.ALLOCATED:
             changes.update(preempted_at=None, recovered_at=None)
         self._ports.journal.update(record.token, **changes)
+        if action.state is BidState.OPEN and record.bid_state is BidState.ALLOCATED:
+            said, why = "the market took the nodes", "its notice was not seen from here"
+            note(self._ports, record.token, said, why, Fault.MARKET)
         note(self._ports, record.token, _WORDS[action.state], fault=_FAULTS.get(action.state))
 
 

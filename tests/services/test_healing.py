@@ -199,6 +199,22 @@ def test_whose_fault_it_was_is_told(pretend_cloud: PretendCloud, session: Sessio
     ] == faults(session, losing_nodes.name)
 
 
+def test_a_preemption_without_a_notice_is_the_markets_too(pretend_cloud, session, clock):
+    """Where the watcher slept while the notice stood, the history still says who took the nodes."""
+    pretend_cloud.on("train", takes="2h")
+    task = flow.run("train", session=session)
+    clock.advance(hours=1)
+    watch = session.ports.watch
+    watch._watcher = None  # type: ignore[attr-defined]
+    pretend_cloud.outbid(task.name, lasts="5h")
+    clock.advance(minutes=10)
+    watch._watcher = session.watcher  # type: ignore[attr-defined]
+    clock.advance(hours=1)
+
+    assert TaskState.PREEMPTED is task.state
+    assert [("the market took the nodes", Fault.MARKET)] == faults(session, task.name)
+
+
 def faults(session: Session, name: str) -> list[tuple[str, Fault]]:
     """The events of a task that were somebody's fault."""
     return [(each.what, each.fault) for each in session.tasks.history(name) if each.fault]
@@ -219,9 +235,7 @@ def test_a_preempted_group_begins_again_together(
     assert evolve(record).membership == 2
 
 
-def test_nodes_that_come_up_are_looked_at_often(
-    pretend_cloud: PretendCloud, session: Session, clock
-):
+def test_nodes_that_come_up_are_looked_at_often(pretend_cloud, session, clock):
     """The watcher says so while nodes are granted and the command doesn't run yet, and only then."""
     pretend_cloud.on("train", takes="2h")
     task = flow.run("train", num_instances=2, session=session)
