@@ -18,6 +18,7 @@ from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from flow_adapters.python._function_map import Results
+    from flow_core.domain.policy import BidPolicy
     from flow_core.domain.task_parts import Secret
     from flow_core.services.session import Session
 
@@ -82,7 +83,7 @@ class App:
         instance_type: str | None = None,
         max_price_per_hour: Money | None = None,
         max_price_per_gpu_hour: Money | None = None,
-        bid_policy: str | None = None,
+        bid_policy: str | BidPolicy | None = None,
         region: str | None = None,
         mounts: Mapping[str, str] | None = None,
         secrets: Sequence[str | Secret] = (),

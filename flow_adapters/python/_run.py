@@ -58,10 +58,10 @@ def run(
     `command` is a line for the shell, a list of arguments, or a whole `TaskSpec` (then the other task options must
     be left out). `instance_type`, or `gpu`, is such as "8xh100"; without it the cheapest GPU on offer is taken.
     Prices are in dollars per instance-hour (`max_price_per_gpu_hour` is the other spelling), durations in seconds
-    or written as "1h30m". `bid_policy` chooses the limit up to that maximum: "2x", "p90/24h", "budget:40@09:00". The
-    folder `code` is copied to the workspace of every node, minus what its ignore files name; None copies nothing.
-    `secrets` names variables whose values this machine keeps. `after` holds tasks, or texts such as
-    "afterok:prepare", that must end first.
+    or written as "1h30m". `bid_policy` chooses the limit up to that maximum: "2x", "p90/24h", "budget:40@09:00", or an
+    object of yours that implements `BidPolicy`. The folder `code` is copied to the workspace of every node, minus what
+    its ignore files name; None copies nothing. `secrets` names variables whose values this machine keeps. `after` holds
+    tasks, or texts such as "afterok:prepare", that must end first.
 
     Raises:
         InvalidRequest: with one sentence for each option that is wrong; nothing was placed.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from attrs import field, frozen
 
@@ -69,10 +69,12 @@ class Decision:
     inputs: tuple[Input, ...] = ()
 
 
+@runtime_checkable
 class BidPolicy(Protocol):
     """Chooses a limit. Pure: equal outlooks give equal limits, and nothing is asked of the world.
 
-    `str(policy)` is how it is written, and `policy_form.parse_policy` reads it back as an equal value.
+    `str(policy)` is what users see. For those below it is how they are written, and `policy_form.parse_policy` reads it
+    back as an equal value. Anyone may have others; a task that was submitted with one keeps its name, as `Foreign`.
     """
 
     @property
@@ -268,6 +270,38 @@ class Budget:
         dollars, micros = divmod(self.most.micros, 10**6)
         cents = f".{micros:06d}".rstrip("0") if micros else ""
         return f"budget:{dollars}{cents}@{self.by}"
+
+
+@frozen
+class Foreign:
+    """A policy of somebody's own that was asked when its task was submitted; only its name is known any more."""
+
+    name: str
+
+    window: timedelta | None = field(default=None, init=False, eq=False, repr=False)
+    total: Spend | None = field(default=None, init=False, eq=False, repr=False)
+
+    def limit(self, outlook: Outlook) -> Price:
+        """Raise InvalidRequest: who could choose is not here."""
+        raise InvalidRequest(
+            {
+                "bid_policy": f"{self.name}: is a policy of a program's own, and chose its limit there"
+            }
+        )
+
+    def why(self, outlook: Outlook) -> str:
+        """See `BidPolicy.why`."""
+        return "chosen when the task was submitted"
+
+    def inputs(self, outlook: Outlook) -> tuple[Input, ...]:
+        """Return none: they are not kept."""
+        return ()
+
+    def deadline(self, now: datetime) -> None:
+        """Return None: it is not kept."""
+
+    def __str__(self) -> str:
+        return self.name
 
 
 #: Every kind of policy that can be written.

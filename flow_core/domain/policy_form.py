@@ -23,6 +23,7 @@ from flow_core.domain.policy import (
     BidPolicy,
     Budget,
     Fixed,
+    Foreign,
     Multiple,
     Percentile,
     deadline_of,
@@ -60,6 +61,14 @@ def parse_policy(text: object, *, field: str = "bid_policy") -> BidPolicy:
     if amount == Price.ZERO:
         raise InvalidRequest({field: "the limit is $0.00; a bid of nothing wins nothing"})
     return Fixed(amount)
+
+
+def kept_policy(text: str) -> BidPolicy:
+    """Return the policy of a task that was submitted: the one that `text` says, else one of somebody's own."""
+    try:
+        return parse_policy(text)
+    except InvalidRequest:
+        return Foreign(text)
 
 
 def _times(match: re.Match[str], word: str, field: str) -> BidPolicy:

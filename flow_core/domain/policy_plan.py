@@ -6,7 +6,7 @@ from attrs import evolve
 
 from flow_core.domain.money import Price
 from flow_core.domain.placement import Plan
-from flow_core.domain.policy import Outlook, decide
+from flow_core.domain.policy import KINDS, Foreign, Outlook, decide
 from flow_core.errors import PriceTooLow
 
 
@@ -41,4 +41,6 @@ def under_policy(plan: Plan, outlook: Outlook, *, ceiling: Price | None = None) 
     total = spec.bid_policy.total
     if total is not None and (spec.max_spend is None or spec.max_spend > total):
         spec = evolve(spec, max_spend=total)
+    if not isinstance(spec.bid_policy, KINDS):
+        spec = evolve(spec, bid_policy=Foreign(decision.policy))
     return evolve(plan, spec=spec, limit=limit, limit_why=why, policy=decision)

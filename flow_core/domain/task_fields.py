@@ -18,7 +18,7 @@ from typing import TypeVar
 from flow_core.domain.duration import parse_duration
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
-from flow_core.domain.policy import KINDS
+from flow_core.domain.policy import BidPolicy
 from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.spelling import nearest
@@ -75,7 +75,7 @@ def _price(value: object, key: str) -> Price:
 
 
 def _policy(value: object, key: str) -> object:
-    return value if isinstance(value, KINDS) else parse_policy(value, field=key)
+    return value if isinstance(value, BidPolicy) else parse_policy(value, field=key)
 
 
 def _spend(value: object, key: str) -> Spend:

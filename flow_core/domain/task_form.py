@@ -19,7 +19,7 @@ from attrs import fields
 
 from flow_core.domain.duration import format_duration
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.policy import KINDS
+from flow_core.domain.policy import BidPolicy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task import TaskSpec
@@ -188,7 +188,7 @@ def _plain(value: object) -> object:
         return format_duration(value)
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (Recovery, *KINDS)):
+    if isinstance(value, (Recovery, BidPolicy)):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)

@@ -15,6 +15,7 @@ from flow_adapters.journal import IN_MEMORY, SqliteJournal
 from flow_adapters.journal_rows import READERS
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price, Spend
+from flow_core.domain.policy import Foreign
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
@@ -75,6 +76,14 @@ def test_bytes_that_are_no_text_survive(journal):
 def test_a_gpu_that_only_a_provider_knows_is_kept(journal):
     """The shape of a record comes back though no spelling of it can be read."""
     written = record(spec=TaskSpec(command="true", instance_type=InstanceShape("x9", 3, 7)))
+    journal.add(written)
+
+    assert written == journal.find("train")
+
+
+def test_a_policy_of_somebodys_own_is_kept_by_its_name(journal):
+    """No other program can ask it, but the task that was submitted with it stays readable."""
+    written = record(spec=TaskSpec(command="true", bid_policy=Foreign("by-night 2x")))
     journal.add(written)
 
     assert written == journal.find("train")

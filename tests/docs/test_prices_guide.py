@@ -27,13 +27,16 @@ def test_every_command_of_the_guide_works(newcomer):
 
 
 def test_the_guides_python_works(newcomer):
-    """The script runs as it stands; its command's exit code comes back."""
+    """Its scripts run as they stand; a policy of one's own is played and bid by."""
     newcomer.run("flow", "setup", "--provider", "mock", "--yes")
-    [block] = blocks(PAGE, "python")
-    done = newcomer.follow(sys.executable, block.text)
+    first, own = blocks(PAGE, "python")
+    done = newcomer.follow(sys.executable, first.text)
+    played = newcomer.follow(sys.executable, own.text)
 
     assert 0 == done.returncode, done.stderr
     assert "$" in done.stdout
+    assert 0 == played.returncode, played.stderr
+    assert "wins 100%" in played.stdout
 
 
 def test_the_guide_names_every_form_of_policy():

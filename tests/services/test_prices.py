@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
+import flow
 from flow_adapters.wiring import connect_in_memory
+from flow_core.domain.backtest import Trial
 from flow_core.domain.bid import Quote
-from flow_core.domain.money import Price
+from flow_core.domain.money import Price, Spend
+from flow_core.domain.policy import Foreign, Input
 from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
-from flow_core.errors import NoCapacity, Unsupported
+from flow_core.errors import InvalidRequest, NoCapacity, Unsupported
 from flow_core.ports.catalog import PricePoint
 from flow_core.services.ports import Defaults
 from flow_core.services.prices import Prices
@@ -112,6 +116,49 @@ def test_a_submitted_task_bids_what_its_policy_said(session, cloud):
 
     assert plan.limit == record.limit == session.provider.market.bid(record.bid_id or "").limit
     assert "p90/2d: the price was at or under" in session.tasks.history(record.name)[0].why
+
+
+@frozen
+class ByNight:
+    """Implements `BidPolicy`, as anyone may: twice the price before six, the price and a tenth later."""
+
+    times: int = 2
+    window: timedelta | None = None
+    total: Spend | None = None
+
+    def limit(self, outlook):
+        return outlook.price.scaled(Decimal(self.times if outlook.now.hour < 6 else "1.1"))
+
+    def why(self, outlook):
+        return f"it is {outlook.now:%H:%M}"
+
+    def inputs(self, outlook):
+        return (Input("hour", str(outlook.now.hour)),)
+
+    def deadline(self, now):
+        return None
+
+    def __str__(self):
+        return f"by-night {self.times}x"
+
+
+def test_anyone_may_have_a_policy(session):
+    """An object that implements the port gives the limit; the task keeps its name, and a back-test plays it."""
+    market = quote(session)
+    task = flow.run(
+        "true", instance_type="8xh100", code=None, bid_policy=ByNight(), session=session
+    )
+    record = session.tasks.record(task.name)
+    history = session.prices.track(market, back=DAY * 9)
+    trial = Trial(policy=ByNight(), hours=timedelta(hours=2), within=timedelta(hours=4))
+    played = session.prices.backtest(trial, market, history, runs=20, seed=1)
+
+    assert market.price.scaled(Decimal(2)) == record.limit
+    assert Foreign("by-night 2x") == record.spec.bid_policy
+    assert "by-night 2x: it is 00:00" in session.tasks.history(task.name)[0].why
+    assert 1 == played.report.won.value
+    with pytest.raises(InvalidRequest, match="by-night 2x: is a policy of a program's own"):
+        session.tasks.plan(evolve(record.spec, name=None))
 
 
 def test_the_configured_ceiling_caps_a_policy(cloud):
