@@ -11,11 +11,14 @@ so that "first node" is the grant; and no work is lost at a preemption, as if a 
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import pairwise
 
 from attrs import field, frozen
 
@@ -24,6 +27,7 @@ from flow_core.domain.duration import rough_duration
 from flow_core.domain.money import Price
 from flow_core.domain.policy import BidPolicy, Outlook
 from flow_core.domain.price_track import PriceTrack, moment_of
+from flow_core.domain.price_turns import Turns
 from flow_core.domain.price_window import rolling
 from flow_core.errors import InvalidRequest
 
@@ -87,7 +91,11 @@ class Replay:
         self._beaten: dict[int, int] = {}
         anything = Price(self._levels[-1] + 1)
         paid = {price: self._cleared(anything, price) for price in self._levels}
-        self._paid = [paid[price] for price in self._prices]
+        self._paid = [paid[price] or 0 for price in self._prices]
+        self._turns = Turns(self._prices)
+        lasted = [later - start for start, later in pairwise(self._starts)]
+        owed = map(operator.mul, self._paid, lasted)
+        self._owed = list(itertools.accumulate(owed, initial=0.0))
 
     def span(self) -> tuple[float, float]:
         """Return the first and the last second at which a run may begin.
@@ -118,34 +126,32 @@ class Replay:
         tick, notice = self._trial.terms.tick_s, self._trial.terms.notice_s
         starts, prices, beaten = self._starts, self._prices, self._highest_beaten(limit)
         at = (begun // tick + 1) * tick
-        place = max(bisect_right(starts, at) - 1, 0)
         first: float | None = None
         done: float | None = None
         held, owed, preemptions = 0.0, 0.0, 0
         lost_at = math.inf  # when a notice that is running takes the nodes
         holds = False
         while at < end and done is None:
-            if prices[place] <= beaten:
-                lost_at, rate = math.inf, self._paid[place] or 0
+            place = self._place(at)
+            wins = prices[place] <= beaten
+            if wins:
+                lost_at = math.inf
                 if not holds:
                     holds, first = True, at - begun if first is None else first
-            else:
-                rate = limit.micros
-                if holds and lost_at == math.inf:
-                    lost_at = at + notice
-            upto = min(starts[place + 1] if place + 1 < len(starts) else end, end, lost_at)
+            elif holds and lost_at == math.inf:
+                lost_at = at + notice
+            turn = (self._turns.above if wins else self._turns.within)(beaten, place)
+            upto = min(starts[turn] if turn < len(starts) else end, end, lost_at)
             if holds:
                 took = min(upto - at, needed - held)
                 held += took
-                owed += rate * took
+                owed += self._owing(at, at + took) if wins else limit.micros * took
                 if held >= needed:
                     done = at + took - begun
             at = upto
             if at == lost_at and done is None:
                 holds, lost_at, preemptions = False, math.inf, preemptions + 1
                 at = math.ceil(at / tick) * tick
-            if place + 1 < len(starts) and at >= starts[place + 1]:
-                place += 1
         return Played(
             begun=begun,
             limit=limit,
@@ -155,6 +161,19 @@ class Replay:
             preemptions=preemptions,
             cost=owed * self._trial.instances / _SECONDS_PER_HOUR / 1e6,
         )
+
+    def _place(self, at: float) -> int:
+        """Return which price holds at that second; before the first one, the first."""
+        return max(bisect_right(self._starts, at) - 1, 0)
+
+    def _owing(self, since: float, until: float) -> float:
+        """Return what an instance owes that wins all the time between those seconds times 3,600, in micro-dollars."""
+        if until <= since:
+            return 0.0
+        before, last = self._place(since), self._place(until)
+        sooner = self._owed[before] + self._paid[before] * (since - self._starts[before])
+        later = self._owed[last] + self._paid[last] * (until - self._starts[last])
+        return later - sooner
 
     def _limit(self, begun: float) -> Price | None:
         trial, now = self._trial, moment_of(begun)

@@ -17,6 +17,7 @@ from flow_core.domain.money import Price
 from flow_core.domain.policy import Fixed
 from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.price_track import PriceTrack, track_of
+from flow_core.domain.price_turns import Turns
 from flow_core.domain.price_walk import CALM, STORMY, Walk, walked
 from flow_core.domain.price_window import rolling
 from flow_core.errors import InvalidRequest
@@ -130,6 +131,21 @@ def test_a_limit_under_the_floor_is_no_bid():
     done = run(market(5, 5), trial("1", hours=1, within=2, floor=Price.parse(2)))
 
     assert (None, None, 0.0) == (done.limit, done.first_node_s, done.cost)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=40), st.integers(0, 9), st.data())
+def test_a_turn_is_the_first_price_across_a_level(prices, level, data):
+    """From any place on, the next price over a level, or within it, is found by leaps as by looking at each."""
+    place = data.draw(st.integers(0, len(prices) - 1))
+    turns = Turns(prices)
+    rest = range(place, len(prices))
+
+    assert next((each for each in rest if prices[each] > level), len(prices)) == turns.above(
+        level, place
+    )
+    assert next((each for each in rest if prices[each] <= level), len(prices)) == turns.within(
+        level, place
+    )
 
 
 @given(walks, limits, limits, begins)
