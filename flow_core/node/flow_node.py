@@ -135,7 +135,7 @@ def settle(code: int, cut: str, task: Any, state: Any, log: Log, wake: int) -> s
     ends = time.monotonic() + rest
     noticed = see_notice(task)
     if noticed:
-        words += " under a notice; runs again when that has passed"
+        words += " under a notice; runs again after it"
     elif retried < task["retries"] and code not in USERS_MISTAKES:
         state.update(retried=retried + 1)
         words += "; try %d of %d follows in %g s" % (retried + 2, task["retries"] + 1, rest)
@@ -231,7 +231,7 @@ def variables(task: Any, delivery: Any, number: int) -> dict[str, str]:
         FLOW_TASK=task["name"],
         FLOW_NODES=" ".join(hosts),
         FLOW_NOTICE_FILE=path("notice.json"),
-        FLOW_NOTICE_DEADLINE=(see_notice(task) and load("notice.json").get("deadline")) or "",
+        FLOW_NOTICE_DEADLINE=see_notice(task).get("deadline", ""),
     )
     env.update(task["env"], **(delivery.get("env") or {}))
     return env
@@ -287,7 +287,7 @@ def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int,
                 del pipes[pipe]
         if now - looked >= WAKE_S:
             looked = now
-            if see_notice(task) != noticed:
+            if bool(see_notice(task)) != noticed:
                 noticed = not noticed
                 name = "SIG" + task["notice_signal"] if noticed else "SIGCONT"
                 tell_catchers(child.pid, getattr(signal, name, 0))
@@ -304,8 +304,8 @@ def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int,
                 return code if code >= 0 else 128 - code, cut
 
 
-def see_notice(task: Any) -> bool:
-    """Whether a notice stands; the provider's own file on the node, if it has one, is turned into ours."""
+def see_notice(task: Any) -> Any:
+    """Return the notice that stands, or {}; the provider's own file on the node, if it has one, is turned into ours."""
     if task["notice_file"]:
         try:
             with open(task["notice_file"]) as file:
@@ -316,7 +316,7 @@ def see_notice(task: Any) -> bool:
         except OSError:
             if is_there("notice.json"):
                 os.remove(path("notice.json"))
-    return is_there("notice.json")
+    return load("notice.json")
 
 
 def tell_catchers(session: int, number: int) -> None:
