@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import operator
 import random
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -94,8 +93,8 @@ class Replay:
         self._paid = [paid[price] or 0 for price in self._prices]
         self._turns = Turns(self._prices)
         lasted = [later - start for start, later in pairwise(self._starts)]
-        owed = map(operator.mul, self._paid, lasted)
-        self._owed = list(itertools.accumulate(owed, initial=0.0))
+        owed = (rate * span for rate, span in zip(self._paid, lasted, strict=False))
+        self._owed: list[float] = list(itertools.accumulate(owed, initial=0.0))
 
     def span(self) -> tuple[float, float]:
         """Return the first and the last second at which a run may begin.
