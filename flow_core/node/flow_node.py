@@ -135,7 +135,7 @@ def settle(code: int, cut: str, task: Any, state: Any, log: Log, wake: int) -> s
     ends = time.monotonic() + rest
     noticed = see_notice(task)
     if noticed:
-        words += " under a notice; runs again after it"
+        words += " under a notice"
     elif retried < task["retries"] and code not in USERS_MISTAKES:
         state.update(retried=retried + 1)
         words += "; try %d of %d follows in %g s" % (retried + 2, task["retries"] + 1, rest)
@@ -287,7 +287,7 @@ def attend(child: Any, task: Any, state: Any, log: Log, wake: int) -> tuple[int,
                 del pipes[pipe]
         if now - looked >= WAKE_S:
             looked = now
-            if bool(see_notice(task)) != noticed:
+            if noticed == (not see_notice(task)):
                 noticed = not noticed
                 name = "SIG" + task["notice_signal"] if noticed else "SIGCONT"
                 tell_catchers(child.pid, getattr(signal, name, 0))

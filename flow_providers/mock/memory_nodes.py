@@ -345,7 +345,7 @@ class MemoryNodes:
         code &= 0xFF
         retried = machine.retried
         if code and machine.notice is not None:
-            words, rest = " under a notice; runs again after it", None
+            words, rest = " under a notice", None
         elif retried < machine.task.retries and code and code not in USERS_MISTAKES:
             machine.retried += 1
             rest = min(REST * 2**retried, LONGEST_REST)
