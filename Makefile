@@ -31,6 +31,12 @@ $(VENV)/.stamp-demo: pyproject.toml | $(BIN)/python
 .PHONY: venv
 venv: $(VENV)/.stamp-dev  ## make .venv with everything a developer needs
 
+# Apart from the rest: what it brings would change how quickly Flow itself loads here.
+.PHONY: notebook-venv
+notebook-venv:  ## JupyterLab and a browser's driver, for the tests that use them
+	$(PYTHON) -m venv $(VENV)-notebook
+	$(VENV)-notebook/bin/python -m pip install --quiet jupyterlab ipykernel selenium
+
 # ------------------------------------------------------------ what to run
 
 .PHONY: demo
@@ -92,5 +98,5 @@ docs: venv  ## write again what the docs take from the code
 
 .PHONY: clean
 clean:  ## forget everything that was made here
-	rm -rf $(VENV) build dist site bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-notebook build dist site bench.json .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from flow_cli.command import FlowCommand
+from flow_cli.command import FlowCommand, yes_option
 from flow_cli.completing import task_names
 from flow_cli.invocation import Invocation, pass_invocation
 from flow_cli.tunnelling import hold, tunnel_options
 from flow_core.domain.allocation import Node
 from flow_core.domain.notebook import link, server_link
+from flow_core.errors import NotFound
 from flow_core.services.notebooks import Notebooks
 from flow_core.services.session import Session
 from flow_core.services.tunnels import Opened
 
 
 @click.command(cls=FlowCommand)
-@click.argument("task", shell_complete=task_names)
+@click.argument("task", required=False, shell_complete=task_names)
 @tunnel_options
 @click.option(
     "--python",
@@ -26,11 +29,13 @@ from flow_core.services.tunnels import Opened
 )
 @click.option("--no-open", is_flag=True, help="Print the link, and open no browser.")
 @click.option("--stop", is_flag=True, help="End the server and its kernels instead.")
+@yes_option("Without TASK, make this folder's box where there is none")
 @pass_invocation
 def jupyter(
-    invocation: Invocation, task: str, rank: int, local_port: int | None, python: str, no_open: bool, stop: bool
+    invocation: Invocation, task: str | None, rank: int, local_port: int | None, python: str, no_open: bool,
+    stop: bool, yes: bool,
 ) -> int:  # fmt: skip
-    """Open JupyterLab on TASK's node in this machine's browser.
+    """Open JupyterLab on TASK's node in this machine's browser; without TASK, on the dev box of this folder.
 
     A server is started, or the one that runs there found; it listens to the node's loopback only, and wants a token.
     The link is printed, and goes on working after a dropped connection or a preemption; what kernels hold in memory
@@ -39,13 +44,14 @@ def jupyter(
     JupyterLab is installed into a folder of its own where the command's Python lacks it.
 
     \b
-      flow jupyter box
+      flow jupyter
       flow jupyter box --local 8888 --no-open
       flow jupyter box --stop
     """
     session = invocation.session()
     if stop:
-        return _stop(invocation, session, task, rank)
+        return _stop(invocation, session, task or _box(session), rank)
+    task = task or _box_awake(invocation, session, yes=yes)
     notebooks, served = Notebooks(session.ports), {"token": ""}
 
     def port(node: Node) -> int:
@@ -94,6 +100,24 @@ def jupyter(
     except KeyboardInterrupt:
         invocation.talk.say(f"\nthe server goes on; `flow jupyter {task}` comes back to it")
         return 130
+
+
+def _box(session: Session) -> str:
+    found = session.dev_box.find(Path.cwd())
+    if found is None:
+        raise NotFound("this folder has no dev box", hint="name a task: flow jupyter TASK --stop")
+    return found.name
+
+
+def _box_awake(invocation: Invocation, session: Session, *, yes: bool) -> str:
+    """Return the name of this folder's box, made or resumed if need be."""
+    from flow_cli.dev_calling import Wish, box_to_use, node_to_use
+
+    folder = Path.cwd()
+    wish = Wish(folder=folder, name=None, image="", given={}, variables={}, yes=yes)
+    record = box_to_use(invocation, session, wish)
+    node_to_use(invocation, session, record)
+    return record.name
 
 
 def _stop(invocation: Invocation, session: Session, task: str, rank: int) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.test_process import Shell, shell
-from tests.notebooks.kit import PATIENCE_S, browser, held, output_of
+from tests.notebooks.kit import PATIENCE_S, held, in_browser, in_editor, notebook_python
 
 __all__ = ["shell"]
 pytestmark = pytest.mark.slow
@@ -30,44 +30,32 @@ SERVE = "python3 -m http.server 0 --bind 127.0.0.1 2>&1 | sed -u 's/.*port \\([0
 
 @pytest.fixture
 def box(shell: Shell) -> str:
-    """A task that holds a node, with a notebook among its code."""
+    """The dev box of the folder, with a notebook among its code."""
     (Path(shell.folder) / "first.ipynb").write_text(json.dumps(NOTEBOOK))
-    done = shell.flow("submit", "sleep 1h", "-i", "a100", "--name", "box", "-d")
+    done = shell.flow("dev", "-i", "a100", "--yes", "--", "true")
     assert 0 == done.returncode, done.stderr.decode()
-    return "box"
+    return "dev-work"
 
 
 def test_a_cell_is_run_in_a_browser_and_the_server_outlives_the_way_to_it(
     shell: Shell, box: str, tmp_path: Path
 ):
     """The link opens JupyterLab, a cell shows its output, an editor attaches; the next call finds the server there."""
-    from selenium.webdriver.common.by import By
-    from selenium.webdriver.common.keys import Keys
-    from selenium.webdriver.support.wait import WebDriverWait
-
-    with held(shell.begin, "jupyter", box) as first:
+    python = notebook_python()
+    with held(shell.begin, "jupyter", "--python", python) as first:
         told = first.until("jupyter")
-        with browser(tmp_path / "profile") as page:
-            wait = WebDriverWait(page, PATIENCE_S)
-            page.get(str(told["link"]).replace("/lab?", "/lab/tree/first.ipynb?"))
-            wait.until(lambda page: page.find_elements(By.CSS_SELECTOR, ".jp-Cell .cm-content"))
-            wait.until(lambda page: "Idle" in _kernel_says(page))
-            page.find_element(By.CSS_SELECTOR, ".jp-Cell .cm-content").click()
-            page.switch_to.active_element.send_keys(Keys.SHIFT, Keys.ENTER)
-            shown = wait.until(
-                lambda page: page.find_elements(By.CSS_SELECTOR, ".jp-OutputArea-output pre")
-            )
-            text = shown[0].text
+        link = str(told["link"]).replace("/lab?", "/lab/tree/first.ipynb?")
+        shown = in_browser(link, str(tmp_path / "profile"))
         code = first.leave()
     with held(shell.begin, "jupyter", box) as second:
         again = second.until("jupyter")
-        attached = output_of(str(again["server"]), "print(1 + 1)")
+        attached = in_editor(again["server"], "print(1 + 1)")
         stopped = shell.flow("jupyter", box, "--stop", "--json")
 
-    assert "six times seven is 42 on box" == text
+    assert f"six times seven is 42 on {box}" == shown
     assert 130 == code
     assert told["port"] == again["port"]
-    assert told["link"].split("token=")[1] == again["link"].split("token=")[1]  # type: ignore[attr-defined]
+    assert str(told["link"]).split("token=")[1] == str(again["link"]).split("token=")[1]
     assert "2\n" == attached
     assert json.loads(stopped.stdout)["stopped"] is True
 
@@ -93,8 +81,3 @@ def test_a_port_leads_to_what_listens_on_the_node(shell: Shell):
     assert b"from the node" == said
     assert int(there) == told["port"]
     assert 0 == code
-
-
-def _kernel_says(page: object) -> str:
-    found = page.find_elements("css selector", ".jp-Notebook-ExecutionIndicator")  # type: ignore[attr-defined]
-    return found[0].get_attribute("data-status").title() if found else ""
