@@ -86,4 +86,4 @@ def test_equal_kits_are_equal_bytes():
     assert names == sorted(names)
     assert "flow_core/node/kit/enter.py" in names
     assert not [name for name in names if name.endswith((".pyc", "boot.sh"))]
-    assert len(kit) < 64_000
+    assert len(kit) < 96_000
