@@ -245,9 +245,10 @@ def script_of(ports: Ports, record: TaskRecord) -> str:
     """Return the node script of a record's task; equal records give equal scripts.
 
     Where nothing else has to be brought to the node, and a script has an end, the code rides along if it fits: then
-    the command needs nobody here.
+    the command needs nobody here. Only to machines, though: they have the `tar` that a container's image may lack.
     """
-    spec, limit = record.spec, ports.provider.limits.script_chars
+    spec, limits = record.spec, ports.provider.limits
+    limit = limits.script_chars if limits.images_by_kit else None
     task = NodeTask(
         name=record.name,
         token=record.token,

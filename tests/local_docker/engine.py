@@ -57,11 +57,15 @@ def running_engine() -> Iterator[str]:
     lack = _lack()
     if lack:
         refuse(lack)
-    with (
-        tempfile.TemporaryDirectory(prefix="flow-engine-", dir="/tmp") as folder,
-        started_engine(Path(folder)) as host,
-    ):
+    with engine_folder() as folder, started_engine(folder) as host:
         yield host
+
+
+@contextmanager
+def engine_folder() -> Iterator[Path]:
+    """Yield a folder for an engine's files; a socket's whole path may have no more than 107 bytes, so it is short."""
+    with tempfile.TemporaryDirectory(prefix="flow-engine-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 def refuse(why: str) -> None:

@@ -24,6 +24,7 @@ from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.labels import BID, CLAIM, ENDED, new_record
 from tests.local_docker.engine import (
     BARE_IMAGE,
+    engine_folder,
     refuse,
     started_engine,
     with_images,
@@ -165,16 +166,17 @@ def test_a_task_goes_on_after_its_engine_was_restarted(tmp_path: Path, clock: Ma
     if shutil.which("dockerd") is None or os.geteuid() != 0:
         refuse("only root can start and stop an engine of the tests' own")
     real = SystemClock()
-    with started_engine(tmp_path) as host:
-        with_images(host, only=BARE_IMAGE)
-        provider = connected(tmp_path, host, real)
-        bid = provider.market.place(request("cpu", command="echo begun >> times; sleep 600"))
-        running(provider, bid.id, attempt=0)
-    with started_engine(tmp_path) as host:
-        provider = connected(tmp_path, host, real)
-        running(provider, bid.id, attempt=1)
-        said = provider.logs.read(bid.id, 0) if provider.logs else None
-        provider.market.withdraw(bid.id)
+    with engine_folder() as folder:
+        with started_engine(folder) as host:
+            with_images(host, only=BARE_IMAGE)
+            provider = connected(tmp_path, host, real)
+            bid = provider.market.place(request("cpu", command="echo begun >> times; sleep 600"))
+            running(provider, bid.id, attempt=0)
+        with started_engine(folder) as host:
+            provider = connected(tmp_path, host, real)
+            running(provider, bid.id, attempt=1)
+            said = provider.logs.read(bid.id, 0) if provider.logs else None
+            provider.market.withdraw(bid.id)
 
     assert said is not None
     assert b"attempt 2 begins" in said.data

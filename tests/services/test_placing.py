@@ -86,15 +86,23 @@ def spec(**changes: object) -> TaskSpec:
 
 
 @pytest.mark.parametrize(
-    ("size", "about", "rides"),
-    [(2_000, {}, True), (5_000, {}, False), (10, {"num_instances": 2}, False), (10, {"idle_timeout": HOUR}, False)],
+    ("size", "about", "machines", "rides"),
+    [
+        (2_000, {}, True, True), (2_000, {}, False, False), (5_000, {}, True, False),
+        (10, {"num_instances": 2}, True, False), (10, {"idle_timeout": HOUR}, True, False),
+    ],
 )  # fmt: skip
 def test_small_code_rides_in_the_script(
-    tmp_path: Path, size: int, about: dict[str, Any], rides: bool
+    tmp_path: Path, size: int, about: dict[str, Any], machines: bool, rides: bool
 ):
-    """Code that fits is in the script and waited for by nobody; more, or with more to bring, it is delivered."""
+    """Code that fits is in a machine's script, waited for by nobody; more, or with more to bring, it is delivered."""
     cloud = PretendCloud()
-    limits = evolve(cloud.provider.limits, script_chars=10_000, script_is_private=True)
+    limits = evolve(
+        cloud.provider.limits,
+        script_chars=10_000,
+        script_is_private=True,
+        images_by_kit=machines,
+    )
     cloud.provider = evolve(cloud.provider, limits=limits)
     session = session_over(cloud, SqliteJournal(":memory:"))
     session.ports = evolve(session.ports, code=TarCodeStore(tmp_path / "store"))
