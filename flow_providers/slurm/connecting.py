@@ -69,6 +69,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
             options=OPTIONS,
             workspace="workspace",
             images_by_kit=True,
+            pauses=True,
             shares_hosts=True,
         ),
         setup=SlurmSetup(surveyor, where=login.where),

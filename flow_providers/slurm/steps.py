@@ -21,12 +21,14 @@ from flow_providers.slurm.errors import words_of
 
 _BEGUN = b"\x1eflow-begun\n"
 _ENDED = re.compile(rb"\x1eflow-ended ([0-9]{1,3})\n")
+#: What srun passes on and never ends with by itself. An endless input may cost the end of standard error, mark and all.
+_A_COMMANDS = range(2, 126)
 _LONGEST = len(b"\x1eflow-ended 255\n")
 #: In the step: `$1` is where it starts, `$2` the node's FLOW_HOME, `$3` its Python, `$4` the line.
 _ENTER = 'cd -- "$1" || exit 1; FLOW_HOME=$2 FLOW_PYTHON=$3; export FLOW_HOME FLOW_PYTHON;'
 _STEP = (
     f"printf '\\036flow-begun\\n' >&2; {_ENTER}"
-    ' sh -c "$4"; code=$?; printf \'\\036flow-ended %d\\n\' "$code" >&2'
+    ' sh -c "$4"; code=$?; printf \'\\036flow-ended %d\\n\' "$code" >&2; exit "$code"'
 )
 _AT_TERMINAL = (
     f"{_ENTER}"
@@ -98,10 +100,12 @@ class Hearing:
                 yield event
             elif said := self._said(event.data):
                 yield NodeOutput(self.node, Stream.ERR, said)
-        elif self._code is not None and isinstance(event, NodeExit):
-            yield NodeExit(self.node, self._code)
         elif isinstance(event, NodeLost):
             yield event
+        elif self._code is not None:
+            yield NodeExit(self.node, self._code)
+        elif self._begun and event.code in _A_COMMANDS:
+            yield NodeExit(self.node, event.code)
         else:
             yield NodeLost(self.node, self._reason())
 
