@@ -29,10 +29,10 @@ SHARING = ("tests/local_docker/", "tests/slurm/", "tests/slurm_provider/")
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one worker, and give those of real processes a second try.
+    """Keep each file's tests on one worker, and give those of real processes another try.
 
-    Slow tests start real processes, which race on a machine with few cores. One that fails is run once more, and
-    pytest says so; a test that fails twice has failed. Each rerun is a bug to be found.
+    Slow tests start real processes, which race on a machine with few cores. One that fails is run again, twice at
+    most, and pytest says so; a test that fails three times has failed. Each rerun is a bug to be found.
     """
     for item in items:
         place = item.nodeid.partition("::")[0]
@@ -40,7 +40,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(group))
         if item.get_closest_marker("slow") is not None:
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture(scope="session")

@@ -61,7 +61,9 @@ class Terminal:
 def environ(tmp_path) -> Iterator[dict[str, str]]:
     """A user with one task that runs and one that waits, on an instant mock; both end with the test."""
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FLOW_", "NO_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("FLOW_", "NO_", "COLUMNS", "LINES"))
     }
     env = {
         **kept, "HOME": str(tmp_path), "FLOW_PROVIDER": "mock", "FLOW_MOCK_INSTANT": "1", "TERM": "xterm-256color",
