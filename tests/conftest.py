@@ -34,12 +34,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Slow tests start real processes, which race on a machine with few cores. One that fails is run again, twice at
     most, and pytest says so; a test that fails three times has failed. Each rerun is a bug to be found.
     """
+    again = config.pluginmanager.hasplugin("rerunfailures")
     for item in items:
         place = item.nodeid.partition("::")[0]
         group = next((each for each in SHARING if place.startswith(each)), place)
         if config.pluginmanager.hasplugin("xdist"):
             item.add_marker(pytest.mark.xdist_group(group))
-        if item.get_closest_marker("slow") is not None:
+        if again and item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.flaky(reruns=2))
 
 

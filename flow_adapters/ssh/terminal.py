@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from flow_adapters.ssh.session import SIGNALS
 from flow_adapters.ssh.targets import Target
 
 _PIECE = 64 << 10
+#: Columns and lines where nobody says.
+_USUAL = os.terminal_size((80, 24))
 
 
 async def attended(
@@ -29,7 +30,7 @@ async def attended(
     """
     loop = asyncio.get_running_loop()
     async with connections.link(target) as link:
-        size = shutil.get_terminal_size()
+        size = _size()
         process = await link.connection.create_process(
             line,
             encoding=None,
@@ -99,13 +100,13 @@ def _sizes(
     timer: list[asyncio.TimerHandle] = []
 
     def look(before: os.terminal_size) -> None:
-        now = _size() or before
+        now = _size(before)
         if now != before:
             process.change_terminal_size(now.columns, now.lines)
         timer[:] = [loop.call_later(0.5, look, now)]
 
     if wanted:
-        look(_size() or os.terminal_size((80, 24)))
+        look(_size())
     try:
         yield
     finally:
@@ -113,11 +114,12 @@ def _sizes(
             each.cancel()
 
 
-def _size() -> os.terminal_size | None:
+def _size(otherwise: os.terminal_size = _USUAL) -> os.terminal_size:
+    """Ask the terminal itself: the variables that may tell a size too are not told of a change."""
     try:
         return os.get_terminal_size(0)
     except OSError:
-        return None
+        return otherwise
 
 
 async def _pour(source: asyncssh.SSHReader[bytes], goal: int) -> None:

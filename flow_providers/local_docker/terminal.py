@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import socket
 import sys
@@ -90,7 +89,7 @@ def _code(execs: Execs, node: Node, started: Started) -> int | None:
 
 
 def _tell_size(execs: Execs, started: Started) -> None:
-    size = shutil.get_terminal_size()
+    size = os.get_terminal_size(sys.stdin.fileno())
     execs.resize(started, rows=size.lines, columns=size.columns)
 
 

@@ -24,6 +24,8 @@ _ENDED = re.compile(rb"\x1eflow-ended ([0-9]{1,3})\n")
 #: What srun passes on and never ends with by itself. An endless input may cost the end of standard error, mark and all.
 _A_COMMANDS = range(2, 126)
 _LONGEST = len(b"\x1eflow-ended 255\n")
+#: Lines at the end that may be srun's last words, which are the command's own only where its mark comes after them.
+_LAST_WORDS = re.compile(rb"(?:\A|(?<=\n))srun: [^\n]*\n?(?:srun: [^\n]*\n?)*\Z")
 #: In the step: `$1` is where it starts, `$2` the node's FLOW_HOME, `$3` its Python, `$4` the line.
 _ENTER = 'cd -- "$1" || exit 1; FLOW_HOME=$2 FLOW_PYTHON=$3; export FLOW_HOME FLOW_PYTHON;'
 _STEP = (
@@ -126,6 +128,8 @@ class Hearing:
             return said
         keep = self._held.rfind(b"\x1e", max(0, len(self._held) - _LONGEST))
         keep = len(self._held) if keep < 0 else keep
+        last = _LAST_WORDS.search(self._held)
+        keep = keep if last is None else min(keep, last.start())
         said, self._held = self._held[:keep], self._held[keep:]
         return said
 

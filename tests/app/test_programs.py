@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import flow
+from tests.notebooks.kit import in_kernel
 
 pytestmark = [
     pytest.mark.slow,
@@ -65,20 +66,4 @@ def test_a_killed_program_is_resumed(on_processes, tmp_path):
 
 def test_cells_of_a_notebook_call_functions(on_processes):
     """A real IPython kernel, whose event loop runs, calls a function of its `__main__` each way."""
-    from jupyter_client.manager import start_new_kernel
-
-    manager, client = start_new_kernel(kernel_name="python3")
-    said = []
-    try:
-        for cell in CELLS:
-            reply = client.execute_interactive(
-                cell,
-                timeout=120,
-                output_hook=lambda message: said.append(message["content"].get("text", "")),
-            )
-            assert "ok" == reply["content"]["status"], reply["content"]
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
-
-    assert "4 6 [8]\n" == "".join(said)
+    assert "4 6 [8]\n" == in_kernel(*CELLS)

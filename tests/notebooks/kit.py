@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -37,6 +38,11 @@ def in_browser(link: str, profile: str) -> str:
 def in_editor(server: object, code: str) -> str:
     """What a new kernel of the server prints, asked as an editor does."""
     return _there("ask", str(server), code)
+
+
+def in_kernel(*cells: str) -> str:
+    """What cells print in a kernel that has Flow and what the tests have."""
+    return _there("run", os.pathsep.join(filter(None, (str(ROOT), *sys.path))), *cells)
 
 
 @define

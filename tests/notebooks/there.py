@@ -2,11 +2,13 @@
 
 cell LINK PROFILE    open the notebook at LINK in Chromium, run its first cell, print its output
 ask SERVER CODE      have a new kernel run CODE, print what it prints: REST, then a web socket, as editors do
+run PATH CELL...     run cells one after the other in a kernel that finds packages at PATH too, print what they print
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import urllib.request
@@ -88,6 +90,26 @@ def ask(server: str, code: str) -> str:
     return said
 
 
+def run(path: str, *cells: str) -> str:
+    """Return what the cells print; the first that fails ends it."""
+    from jupyter_client.manager import start_new_kernel
+
+    said: list[str] = []
+    manager, client = start_new_kernel(env={**os.environ, "PYTHONPATH": path})
+    try:
+        for each in cells:
+            reply = client.execute_interactive(
+                each,
+                timeout=120,
+                output_hook=lambda message: said.append(message["content"].get("text", "")),
+            )
+            assert reply["content"]["status"] == "ok", reply["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    return "".join(said)
+
+
 def _request(message_id: str, code: str) -> dict[str, object]:
     """Source: Jupyter's messaging protocol 5.3, execute_request."""
     return {
@@ -104,4 +126,4 @@ def _request(message_id: str, code: str) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    sys.stdout.write({"cell": cell, "ask": ask}[sys.argv[1]](*sys.argv[2:]))
+    sys.stdout.write({"cell": cell, "ask": ask, "run": run}[sys.argv[1]](*sys.argv[2:]))

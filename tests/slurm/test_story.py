@@ -70,10 +70,11 @@ def test_a_script_runs_over_two_nodes(tmp_path: Path, flow: Flow):
 PARENT = """#!/bin/bash
 #SBATCH -J parent --gpus-per-node=h100:8
 if [ -z "$SLURM_RESTART_COUNT" ]; then
-  child=$(sbatch --parsable -J child child.sh word)
+  child=$(sbatch --parsable -J child child.sh word "$PWD/seen")
   sbatch -J folds -d afterok:$child --array=0-1 --wrap 'echo fold $SLURM_ARRAY_TASK_ID' | cut -d" " -f1-3
   held=$(sbatch --parsable -J held -d afterany:$SLURM_JOB_ID --wrap true)
   squeue -h -o %j | sort -u | grep -v child | xargs
+  touch seen
   scancel $held; echo "cancelled $?"
   scancel 12; echo "unknown $?"
   sbatch -N 0 child.sh; echo "refused $?"
@@ -88,7 +89,12 @@ def test_a_script_submits_looks_cancels_and_starts_again(tmp_path: Path, flow: F
     """sbatch, squeue, scancel and scontrol requeue work inside a script, with its code and no key on its node."""
     folder = tmp_path / "work"
     (folder / "job.slurm").write_text(PARENT, "utf-8")
-    (folder / "child.sh").write_text("#!/bin/sh\ncat data.txt\necho $1\n", "utf-8")
+    (folder / "child.sh").write_text(
+        "#!/bin/sh\n"
+        "n=0; until [ -e $2 ] || [ $((n += 1)) -gt 600 ]; do sleep 0.1; done\n"
+        "cat data.txt\necho $1\n",
+        "utf-8",
+    )
     done = flow("submit", "job.slurm")
     child, fold = flow("logs", "-f", "child"), flow("logs", "-f", "folds_1")
 
