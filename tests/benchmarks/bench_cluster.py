@@ -35,7 +35,8 @@ def cluster(effort: Effort) -> list[Measured]:
     if missing_programs() or os.geteuid() != 0:
         return []
     with user() as env:
-        folder = Path(env["HOME"])
+        folder = Path(env["HOME"]) / "work"
+        folder.mkdir()
         process(TRUE, env=env, cwd=folder)
         found = by_turns(
             {
