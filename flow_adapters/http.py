@@ -15,7 +15,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, NoReturn
 
-import httpx
 import tenacity
 from attrs import field, frozen
 
@@ -26,6 +25,7 @@ from flow_adapters.http_reading import (
     retry_after,
     words_of,
 )
+from flow_adapters.lean_httpx import httpx
 from flow_core.errors import Misconfigured, NotAuthorized
 from flow_core.ports.clock import Clock
 

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-import httpx
-
+from flow_adapters.lean_httpx import httpx
 from flow_core.errors import Misconfigured
 
 #: How much of a server's own words a message takes over, in characters.
