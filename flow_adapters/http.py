@@ -18,14 +18,9 @@ from typing import Any, NoReturn
 import tenacity
 from attrs import field, frozen
 
-from flow_adapters.http_reading import (
-    checked_base_url,
-    is_loopback,
-    origin_of,
-    retry_after,
-    words_of,
-)
+from flow_adapters.http_reading import retry_after, words_of
 from flow_adapters.lean_httpx import httpx
+from flow_adapters.origins import checked_base_url, is_loopback, origin_of
 from flow_core.errors import Misconfigured, NotAuthorized
 from flow_core.ports.clock import Clock
 
@@ -123,7 +118,7 @@ class Bearer(httpx.Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add the key to a request for its origin; one for elsewhere goes without."""
-        if origin_of(request.url) == self.origin:
+        if origin_of(str(request.url)) == self.origin:
             request.headers["Authorization"] = f"Bearer {self._key()}"
         yield request
 
@@ -268,9 +263,9 @@ class Http:
     def _redirected(self, request: httpx.Request, response: httpx.Response) -> httpx.Request:
         """Return the request that a read's redirect asks for, within the origin."""
         target = request.url.join(response.headers.get("Location", ""))
-        if origin_of(target) != self._bearer.origin:
+        if origin_of(str(target)) != self._bearer.origin:
             raise Misconfigured(
-                f"{self._bearer.origin} redirects to {origin_of(target)}, which the key is not for",
+                f"{self._bearer.origin} redirects to {origin_of(str(target))}, which the key is not for",
                 hint="set api_url to the address that the provider documents",
             )
         if request.method != "GET":

@@ -1,56 +1,13 @@
-"""Reading what HTTP says around a body: addresses, origins, dates, waits and the words of refusals."""
+"""Reading what HTTP says around a body: dates, waits and the words of refusals."""
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 
-from flow_adapters.lean_httpx import httpx
-from flow_core.errors import Misconfigured
-
 #: How much of a server's own words a message takes over, in characters.
 _MOST_WORDS = 500
-
-
-def origin_of(url: httpx.URL | str) -> str:
-    """Return scheme, host and port, the scheme's own port left out."""
-    parts = httpx.URL(url)
-    port = f":{parts.port}" if parts.port is not None else ""
-    host = f"[{parts.host}]" if ":" in parts.host else parts.host
-    return f"{parts.scheme}://{host}{port}"
-
-
-def checked_base_url(text: str) -> str:
-    """Return a base URL without its last slash.
-
-    Raises:
-        Misconfigured: it is no URL, holds more than scheme, host, port and path, or is plain http to elsewhere.
-    """
-    hint = "write it like 'https://host'"
-    try:
-        url = httpx.URL(text)
-    except httpx.InvalidURL as error:
-        raise Misconfigured(f"api_url {text!r} is no URL", hint=hint) from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise Misconfigured(f"api_url {text!r} is no URL of a server", hint=hint)
-    if url.userinfo or url.query or url.fragment:
-        raise Misconfigured("api_url holds a user, a query or a fragment", hint=hint)
-    if url.scheme == "http" and not is_loopback(url.host):
-        raise Misconfigured(
-            f"api_url {text!r} would send the key in clear text; http is for this machine alone",
-            hint=f"write 'https://{url.host}'",
-        )
-    return str(url).rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` is this machine's own, by name or number."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def retry_after(headers: Mapping[str, str], *, now: datetime) -> float | None:

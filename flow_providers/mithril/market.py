@@ -24,11 +24,10 @@ from flow_providers.mithril import wire
 from flow_providers.mithril.bids import Bids
 from flow_providers.mithril.client import Client, segment
 from flow_providers.mithril.encoding import written
+from flow_providers.mithril.facts import SCRIPT_CHARS
 from flow_providers.mithril.offers import Offers, Prices
 from flow_providers.mithril.volumes import MithrilVolumes
 
-#: The longest startup script, in characters. Source: contract section 5.
-SCRIPT_CHARS = 10_000
 #: The most volumes that one instance takes. Source: contract section 5.
 MOST_VOLUMES = 20
 

@@ -26,7 +26,7 @@ from flow_core.errors import (
 from flow_providers.mithril import wire
 from flow_providers.mithril.client import PAGE, Client, segment
 from flow_providers.mithril.encoding import instant
-from flow_providers.mithril.market import SCRIPT_CHARS
+from flow_providers.mithril.facts import SCRIPT_CHARS
 from flow_providers.mithril.offers import Offers
 
 STATES: dict[str, ReservationState] = {each.value: each for each in ReservationState}

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from flow_core.errors import InvalidRequest, Misconfigured
 from flow_core.ports.setup import Choice, Question, Takes
 from flow_providers.mithril.account import MithrilAccount, MithrilProjects
+from flow_providers.mithril.facts import API_KEY
 from flow_providers.mithril.keys import MithrilKeys
 
-API_KEY = "api_key"
 PROJECT = "project"
 SSH_KEY = "mithril.ssh_key"
 

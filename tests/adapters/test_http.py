@@ -13,14 +13,8 @@ from hypothesis import strategies as st
 
 from flow_adapters.clocks import ManualClock
 from flow_adapters.http import Bearer, Garbled, Http, NoAnswer, Refused, Retries
-from flow_adapters.http_reading import (
-    checked_base_url,
-    http_date,
-    is_loopback,
-    origin_of,
-    retry_after,
-    words_of,
-)
+from flow_adapters.http_reading import http_date, retry_after, words_of
+from flow_adapters.origins import checked_base_url, is_loopback, origin_of
 from flow_core.errors import FlowError, Misconfigured, NotAuthorized
 
 URL = "https://api.example.test"

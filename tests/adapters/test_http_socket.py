@@ -11,7 +11,7 @@ import pytest
 
 from flow_adapters.clocks import ManualClock
 from flow_adapters.http import Bearer, Http, NoAnswer, Retries
-from flow_adapters.http_reading import origin_of
+from flow_adapters.origins import origin_of
 from tests.adapters.test_http import KEY, rendered
 
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n[]"

@@ -20,7 +20,8 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.ssh import SshShell
 from flow_core.domain.record import TaskRecord
-from flow_providers.mithril.connecting import LANES, open_provider
+from flow_providers.mithril.facts import LANES
+from flow_providers.mithril.roles import open_provider
 from tests.benchmarks.bench_simulator import BIDS, filled
 from tests.benchmarks.harness import Effort, Measured, beside_python, by_turns, median, process
 from tests.stories.simulated_mithril import Simulator, User, serving, set_up

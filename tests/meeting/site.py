@@ -18,7 +18,7 @@ from flow_core.ports.clock import Clock
 from flow_core.ports.provider import Provider
 from flow_core.ports.shell import RemoteShell
 from flow_providers.conformance import LINES, Controls
-from flow_providers.mithril.connecting import open_provider
+from flow_providers.mithril.roles import open_provider
 from flow_providers.mock.estate import people
 from flow_providers.mock.http import troubles
 from flow_providers.mock.http.calls import Place

@@ -16,7 +16,7 @@ from flow_adapters.clocks import SystemClock
 from flow_adapters.node_files import load_kit
 from flow_core.domain.bid import BidRequest, Launch
 from flow_core.ports.provider import Provider
-from flow_providers.mithril.connecting import open_provider
+from flow_providers.mithril.roles import open_provider
 from flow_providers.mock.http.server import Server
 from flow_providers.mock.http.service import Service, on_disk
 from flow_providers.mock.memory_nodes import MemoryNodes

@@ -29,7 +29,7 @@ from flow_providers.conformance.contracts.base import Contract
 from flow_providers.conformance.contracts.changes import ChangesContract
 from flow_providers.conformance.contracts.logs import LogsContract
 from flow_providers.conformance.contracts.shell import ShellContract
-from flow_providers.mithril.connecting import open_provider
+from flow_providers.mithril.roles import open_provider
 from flow_providers.mock.boot.addresses import destination
 from flow_providers.mock.boot.hosting import BootingNodes
 from flow_providers.mock.http.calls import Place

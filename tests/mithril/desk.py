@@ -12,7 +12,7 @@ import httpx
 from attrs import field, frozen
 
 from flow_adapters.clocks import ManualClock
-from flow_providers.mithril.connecting import open_provider
+from flow_providers.mithril.roles import open_provider
 
 BODIES = Path(__file__).parent / "bodies"
 URL = "https://api.mithril.test"

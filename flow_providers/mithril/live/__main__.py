@@ -15,15 +15,17 @@ from typing import cast
 import httpx
 
 from flow_adapters.clocks import SystemClock
-from flow_adapters.http_reading import origin_of
+from flow_adapters.origins import origin_of
 from flow_core.domain.money import Spend
 from flow_core.errors import FlowError
 from flow_core.ports.clock import Clock
 from flow_core.ports.shell import RemoteShell
-from flow_providers.mithril.connecting import API_URL, LANES, api_address, open_provider
+from flow_providers.mithril.connecting import api_address
+from flow_providers.mithril.facts import API_URL, LANES
 from flow_providers.mithril.live.hiding import Hider
 from flow_providers.mithril.live.listening import Listening, way_to
 from flow_providers.mithril.live.reporting import Live, Result
+from flow_providers.mithril.roles import open_provider
 
 REPORT = "mithril-live-report.json"
 
