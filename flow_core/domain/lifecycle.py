@@ -325,8 +325,10 @@ def _delivery(seen: Seen) -> Deliver | None:
     )
     if not (wanted and settled):
         return None
+    # A client that died before it wrote its number down may have given nodes a newer one.
+    newest = max(record.membership, *(int(report.membership) for report in seen.reports))
     return Deliver(
-        record.membership + 1,
+        newest + 1,
         allocation.signature,
         max(record.retried, *(report.retried for report in seen.reports)),
     )

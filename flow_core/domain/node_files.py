@@ -65,6 +65,7 @@ def parse_state(text: str, *, rank: int, at: Moment = utc) -> RunReport:
         wants_delivery=raw.get("wants_delivery", False),
         retried=raw.get("retried", 0),
         reason=raw.get("reason") or "",
+        membership=raw.get("used", 0),
     )
 
 

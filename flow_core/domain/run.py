@@ -23,7 +23,8 @@ class RunReport:
 
     `attempt` counts from 0 and grows by one each time the node script starts again (a preemption, a reboot).
     `exit_code` follows the shell: 128+n for signal n. `waiting_for` is a phrase for people.
-    `wants_delivery` says that the command waits for a membership newer than any it has used. `retried` counts the
+    `wants_delivery` says that the command waits for a membership newer than any it has used, the last of which was
+    `membership`: a whole number where a client gave it, one between where nodes found each other. `retried` counts the
     tries that failures have used up. `reason` is why the command could not be run, in words; empty where it ran.
     """
 
@@ -38,6 +39,7 @@ class RunReport:
     wants_delivery: bool = False
     retried: int = 0
     reason: str = ""
+    membership: float = 0
 
 
 class Stream(str, enum.Enum):

@@ -206,6 +206,11 @@ def volumes_part(ports: Ports, view: TaskView) -> object:
     return told or None
 
 
+def find_volume(ports: Ports, name: str) -> Volume | None:
+    """Return the volume of that name or id; None where there is none."""
+    return _named(name, ports.provider.need_volumes().volumes())
+
+
 def _volume_mounts(spec: TaskSpec) -> list[Mount]:
     return [mount for mount in spec.mounts if mount.kind is Source.VOLUME]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.errors import NodeUnreachable, NotFound, Transient
+from flow_core.services.attending import where_logs_lie
 from flow_core.services.looking import logs_of, rest_of_log
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -27,7 +29,8 @@ def read(
     _must_have(record, rank)
     if record.bid_id is None:
         return LogChunk(rank=rank, offset=offset, next_offset=offset, is_last=record.has_ended)
-    return logs_of(ports).read(record.bid_id, rank, offset=offset, limit=limit)
+    with _telling_where(ports, record, rank):
+        return logs_of(ports).read(record.bid_id, rank, offset=offset, limit=limit)
 
 
 def stream(
@@ -87,7 +90,19 @@ def _rest(ports: Ports, record: TaskRecord, rank: int, offset: int) -> Iterator[
     if record.bid_id is None:
         yield read(ports, record, rank, offset=offset)
     else:
-        yield from rest_of_log(ports, record.bid_id, rank, offset=offset)
+        with _telling_where(ports, record, rank):
+            yield from rest_of_log(ports, record.bid_id, rank, offset=offset)
+
+
+@contextmanager
+def _telling_where(ports: Ports, record: TaskRecord, rank: int) -> Iterator[None]:
+    """Have whoever hears that a log is away or lost hear where else it lies."""
+    try:
+        yield
+    except (NodeUnreachable, NotFound) as trouble:
+        told = (trouble.hint, where_logs_lie(record, ports.provider, rank))
+        trouble.hint = "; ".join(each for each in told if each) or None
+        raise
 
 
 def _tail_offset(ports: Ports, record: TaskRecord, rank: int, lines: int) -> int:

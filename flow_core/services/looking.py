@@ -11,6 +11,7 @@ from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.status import TaskView
 from flow_core.ports.logs import Logs
+from flow_core.services.attending import where_logs_lie
 from flow_core.services.node_logs import NodeLogs
 from flow_core.services.ports import Ports
 
@@ -68,8 +69,11 @@ def give_back(ports: Ports, record: TaskRecord) -> bool:
     with ports.journal.claim(record.token, "give back") as mine:
         if mine:
             if ports.provider.logs is None:
-                ranks = range(record.spec.num_instances)
-                _node_logs(ports).keep_rest(record.bid_id, ranks)
+                places = {
+                    rank: where_logs_lie(record, ports.provider, rank)
+                    for rank in range(record.spec.num_instances)
+                }
+                _node_logs(ports).keep_rest(record.bid_id, places)
             ports.provider.market.withdraw(record.bid_id)
         return mine
 

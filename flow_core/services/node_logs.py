@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.node_files import LogAnswer, parse_log_answer, parse_state
-from flow_core.domain.run import LogChunk, RunReport, Stream
+from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import NodeUnreachable, NoRoom, NotFound
 from flow_core.ports.log_keep import LogKeep
@@ -25,6 +25,7 @@ ANSWER_S = 30.0
 _AT_ONCE = 1 << 20
 #: How much one answer may bring to whoever takes it as it comes. Starting the helper costs the node 50 ms.
 _AT_MOST = 256 << 20
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class NodeLogs:
@@ -105,21 +106,23 @@ class NodeLogs:
                 return
             offset = answer.offset
 
-    def keep_rest(self, bid_id: str, ranks: Collection[int]) -> None:
-        """Keep what is still to be read of the logs of `ranks`, as their end: their nodes go next.
+    def keep_rest(self, bid_id: str, places: Mapping[int, str]) -> None:
+        """Keep what is still to be read of the logs of the ranks in `places`, as their end: their nodes go next.
 
         All nodes are asked at once, so that many that don't answer take no longer than one; each is asked twice.
+        Where bytes are lost with a node, what is kept ends with a line that says so, and `places` where they lie.
 
         Raises:
             NoRoom: this machine's disk is full.
         """
-        open_ones = [rank for rank in ranks if self._kept(bid_id, rank) is None]
+        open_ones = [rank for rank in places if self._kept(bid_id, rank) is None]
         nodes: dict[int, Node] = {}
         with suppress(NotFound):
             found = self._provider.fleet.allocations([bid_id])[bid_id].nodes if open_ones else ()
             nodes = {each.rank: each for each in found if each.is_reachable}
         asked = {rank: nodes[rank] for rank in open_ones if rank in nodes}
         silent: set[int] = set()
+        heard: set[int] = set()
         while asked:
             starts = {rank: self._keep.size(bid_id, rank) for rank in asked}
             lines = {
@@ -138,10 +141,11 @@ class NodeLogs:
                     continue
                 if chunk is None or chunk.is_last or chunk.next_offset == starts[rank]:
                     del asked[rank]
+                    heard |= set() if chunk is None else {rank}
         for rank in open_ones:
             end = self._keep.size(bid_id, rank)
-            last = LogChunk(rank=rank, offset=end, next_offset=end, is_last=True)
-            self._keep.keep(bid_id, last)
+            lost = rank not in heard and self._has_lost(bid_id, rank, end)
+            self._keep.keep(bid_id, self._ending(rank, end, lost, places[rank]))
 
     def _coming(
         self, bid_id: str, node: Node, answer: LogAnswer
@@ -161,6 +165,26 @@ class NodeLogs:
                         self._keep.keep(bid_id, chunk)
                     yield chunk
         return was_heard
+
+    def _has_lost(self, bid_id: str, rank: int, end: int) -> bool:
+        """Whether a node that wasn't heard any more wrote more than `end` bytes, or may have."""
+        told = (self._keep.told(bid_id, since=_LONG_AGO) or {}).get(rank)
+        if told is None:
+            return end > 0
+        last = parse_state(told, rank=rank)
+        return last.log_bytes > end or last.phase is RunPhase.RUNNING
+
+    def _ending(self, rank: int, end: int, lost: bool, place: str) -> LogChunk:
+        """Return the last chunk of a log that is kept up to `end`."""
+        if not lost or self._now is None:
+            return LogChunk(rank=rank, offset=end, next_offset=end, is_last=True)
+        words = (
+            f"flow: node {rank} is gone, and what it wrote from here on is not kept on this machine"
+        )
+        data = f"{words}{place and '; '}{place}\n".encode()
+        piece = LogPiece(Stream.NOTE, self._now(), data)
+        size = end + len(data)
+        return LogChunk(rank=rank, offset=end, next_offset=size, pieces=(piece,), is_last=True)
 
     def _kept(self, bid_id: str, rank: int) -> LogChunk | None:
         """Return the end of a log that is kept to its end; None of any other."""

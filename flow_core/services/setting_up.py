@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from flow_core.domain.status import TaskView
 from flow_core.domain.task_parts import Guard
+from flow_core.services.attending import attending_part
 from flow_core.services.data_buckets import buckets_part
 from flow_core.services.data_volumes import volumes_part
 from flow_core.services.placing import is_batch_script, wants_setup
@@ -63,6 +64,7 @@ PARTS: dict[str, Part] = {
     "fellows": _fellows,
     "volumes": volumes_part,
     "s3": buckets_part,
+    "attending": attending_part,
     "environment": _environment,
     "image": _image,
     "batch": _batch,

@@ -185,11 +185,16 @@ def test_money_ends_a_task_before_it_can_be_passed(spent: int, ceiling: int):
 
 
 def test_nodes_that_wait_are_told_when_all_are_up():
-    """A membership goes out with the next number once every node is up and has spoken, not before."""
+    """A membership goes out with the next number once every node is up and has spoken, not before.
+
+    Next after what nodes have too: a client may have died before it wrote down what it gave them.
+    """
     waiting = (report(0, RunPhase.WAITING), report(1, RunPhase.WAITING))
     two = seen(record=record(2, membership=4), allocation=allocation(2), reports=waiting)
 
     assert [Deliver(5, two.allocation.signature)] == decide(two)
+    newer = (waiting[0], evolve(waiting[1], membership=5.001))
+    assert [Deliver(6, two.allocation.signature)] == decide(evolve(two, reports=newer))
     assert [] == decide(evolve(two, reports=waiting[:1]))
     assert [] == decide(evolve(two, allocation=allocation(2, NodeState.STARTING)))
 

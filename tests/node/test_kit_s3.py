@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.node.kit import Bell
+from tests.node.kit import Bell, wait_for_bytes, wait_for_lock
 from tests.node.mounting import MountingNode
 from tests.s3_service import BUCKET, Service, s3fs_problem, serving
 from tests.sim_nodes.kit import refuse
@@ -82,12 +82,20 @@ def test_temporary_keys_open_with_their_token(service, node):
 
 
 def test_what_is_written_reaches_the_bucket(service, node):
-    """A writable mount of a prefix that isn't there yet makes it, and keeps what the command writes."""
+    """A writable mount of a prefix that isn't there yet makes it, keeps what the command writes, and the node's log."""
     told = setup_of(service, node, prefix="made/here", writable=True)
-    node.set_up(f"echo kept > {node.home.parent}/data/file", told)
+    place = f"{node.home.parent}/data"
+    told["attending"] = {"log": {"folder": ".flow/train-1", "bucket": place}}
+    node.set_up(f"echo kept > {place}/file; echo said", told)
+    wait_for_bytes(node.home / "attend.lock")
+    wait_for_lock(node.home / "attend.lock")
+    (log,) = [
+        text for name, text in service.texts().items() if "/.flow/train-1/log/node-0-" in name
+    ]
 
     assert 0 == node.report().exit_code, node.said
     assert "kept\n" == service.texts()["made/here/file"]
+    assert node.said == log
 
 
 def test_a_copy_is_the_nodes_own(service, node, tmp_path):

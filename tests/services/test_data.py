@@ -379,5 +379,7 @@ def test_nodes_are_told_what_they_mount_themselves():
         )
         bucket = {"bucket": "bucket", "prefix": "p", "writable": True, "copied": False}
         assert {"path": "/c", **bucket, "endpoint": "", "region": "eu"} == told["s3"]["mounts"][0]
+        disk = {"folder": f"/b/.flow/{record.name}-{record.token}", "mounted": "/b"}
+        assert told.get("attending") == ({"log": disk} if limits else None)
         session.tasks.cancel(record.name)
         run_for(cloud, session, timedelta(minutes=5))

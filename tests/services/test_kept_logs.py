@@ -184,28 +184,62 @@ def test_nodes_that_never_answer_are_asked_together():
     """The last look at the logs of ten nodes that don't answer is one fan-out, made twice, not ten in a row."""
     cloud = keeping_nothing("3h")
     asked: list[int] = []
-    shell = cloud.provider.shell
-
-    class Silent:
-        """A shell that reaches nobody."""
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(shell, name)
-
-        def run_many(self, calls, *, timeout_s=None):
-            asked.append(len(calls))
-            yield from [NodeLost(node=call.node, reason="silence") for call in calls]
-
     session = connect_in_memory(cloud)
     task = flow.run("talk", num_instances=10, session=session)
     cloud.clock.advance(minutes=10)
-    provider = evolve(cloud.provider, shell=Silent())
+    provider = evolve(cloud.provider, shell=Counting(Silent(cloud.provider.shell), asked))
     bid_id = session.tasks.record(task.name).bid_id
     assert bid_id is not None
 
-    NodeLogs(provider, MemoryLogKeep()).keep_rest(bid_id, range(10))
+    places = dict.fromkeys(range(10), "")
+    NodeLogs(provider, MemoryLogKeep()).keep_rest(bid_id, places)
 
     assert [10, 10] == asked
+
+
+def test_a_log_whose_end_was_lost_says_so_and_where_it_lies():
+    """When the nodes go and one gives no last answer, what is kept of its log ends with a line that says so."""
+    cloud = keeping_nothing("3h")
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", name="talk", session=session)
+    cloud.clock.advance(hours=2)
+    before = list(task.logs())
+    bid_id = session.tasks.record("talk").bid_id
+    assert bid_id is not None
+    keep = session.ports.log_keep
+    silent = evolve(cloud.provider, shell=Silent(cloud.provider.shell))
+    session.tasks.view("talk")  # which tells this machine that the command runs
+
+    where = "volume 'ckpt' has it too, in .flow/talk"
+    NodeLogs(silent, keep, now=session.ports.clock.now).keep_rest(bid_id, {0: where})
+
+    *read, last = task.logs()
+    assert before == read
+    assert (
+        f"flow: node 0 is gone, and what it wrote from here on is not kept on this machine; {where}"
+        == last
+    )
+
+
+def test_a_reader_of_a_lost_log_hears_which_volume_has_it():
+    """A task that mounts a volume for writing has its logs there too; the refusal to give more names the place."""
+    cloud = keeping_nothing("3h")
+    limits = evolve(cloud.provider.limits, volume_path="/mnt/{name}")
+    cloud.provider = evolve(cloud.provider, limits=limits)
+    session = connect_in_memory(cloud)
+    mounts = {"/ckpt": "volume://ckpt?size=10gb"}
+    task = flow.run("talk", name="talk", mounts=mounts, session=session)
+    cloud.clock.advance(hours=2)
+    list(task.logs())
+    record = session.tasks.record("talk")
+    cloud.provider.market.withdraw(record.bid_id)
+
+    with pytest.raises(NotFound, match="no more of its log was kept") as refused:
+        list(task.logs())
+
+    assert (
+        f"volume 'ckpt' has it too, in .flow/talk-{record.token}/log/node-0-*" == refused.value.hint
+    )
 
 
 @both
@@ -252,3 +286,16 @@ class Counting:
     def run_many(self, calls, *, timeout_s=None):
         self._asked.append(len(calls))
         return self._shell.run_many(calls, timeout_s=timeout_s)  # type: ignore[attr-defined]
+
+
+class Silent:
+    """A shell that reaches nobody."""
+
+    def __init__(self, shell: object) -> None:
+        self._shell = shell
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._shell, name)
+
+    def run_many(self, calls, *, timeout_s=None):
+        yield from [NodeLost(node=call.node, reason="silence") for call in calls]

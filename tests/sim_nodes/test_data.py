@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flow_providers.mock.boot import loops
+from tests.node.kit import wait_for_bytes
 from tests.s3_service import Service, s3fs_problem
 from tests.s3_service import serving as serving_buckets
 from tests.sim_nodes.kit import openssh, refuse
@@ -16,6 +17,7 @@ from tests.stories.simulated_mithril import (
     Simulator,
     User,
     end_processes_of,
+    kill_watchers_of,
     serving,
     set_up,
 )
@@ -68,6 +70,41 @@ def test_a_volume_is_made_shared_and_found_again(user, simulator):
     assert ("models", 100) == (volume["name"], volume["size_gb"])
     assert "0\n1\n" == read.out
     assert "Read-only file system" in read.err
+
+
+def test_nodes_with_a_volume_go_on_with_no_client(user, simulator):
+    """With client and watcher dead, nodes that the market gave back find each other on the volume and run on.
+
+    A client that comes then finds the task at its end; the volume has all of the log by itself.
+    """
+    line = """
+echo $FLOW_NODE_RANK of $FLOW_NODES, attempt $FLOW_RESTART_COUNT
+[ $FLOW_RESTART_COUNT = 0 ] && exec sleep 3600
+echo on > /ckpt/$FLOW_NODE_RANK"""
+    mount = ("--mount", "volume://ckpt?size=10gb:/ckpt", "--no-code", "-i", "a100")
+    wait = ("--env", "FLOW_MEET_AFTER_S=2")
+    user.flow("submit", line, "-N", "2", "--name", "train", "--detach", *mount, *wait)
+    user.until("train", "running")
+    kill_watchers_of(user.home)
+    (bid_id,) = simulator.billed("Bid")
+    simulator.control("outbid", bid=bid_id, lasts="30m")
+    (volume,) = {each.parents[1] for each in user.home.rglob(".flow/train-*")}
+    for rank in (0, 1):
+        wait_for_bytes(volume / str(rank))
+    task = user.until("train", "completed")
+    logs = [user.flow("logs", "train", "--node", str(rank)) for rank in (0, 1)]
+    kept = [
+        b"".join(each.read_bytes() for each in sorted(volume.glob(f".flow/*/log/node-{rank}-*/*")))
+        for rank in (0, 1)
+    ]
+
+    assert 0 == task["exit_code"]
+    for rank, log in enumerate(logs):
+        first, why, second = log.out.splitlines()
+        assert f"{first[:-1]}1" == second
+        assert first.startswith(f"{rank} of 127.")
+        assert "they found each other on the volume" in why
+        assert (log.out + log.err).count("\n") == kept[rank].count(b"\n")
 
 
 def test_a_block_volume_is_formatted_by_its_first_task(user, simulator):

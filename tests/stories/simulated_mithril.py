@@ -215,3 +215,24 @@ def end_processes_of(folder: Path) -> list[str]:
             with suppress(ProcessLookupError):
                 os.kill(int(process.name), signal.SIGKILL)
     return found
+
+
+def kill_watchers_of(home: Path) -> None:
+    """Kill the watcher of the user who lives there, who has one."""
+    watchers = [
+        int(process.name)
+        for process in Path("/proc").glob("[0-9]*")
+        if _is_watcher_of(process, home)
+    ]
+    assert watchers
+    for each in watchers:
+        os.kill(each, signal.SIGKILL)
+
+
+def _is_watcher_of(process: Path, home: Path) -> bool:
+    try:
+        words = (process / "cmdline").read_bytes()
+        variables = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"flow_adapters.watch_process" in words and f"HOME={home}".encode() in variables

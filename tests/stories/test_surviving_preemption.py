@@ -7,10 +7,8 @@ undisturbed run came to is the measure.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +29,7 @@ from tests.stories.simulated_mithril import (
     User,
     cents,
     end_processes_of,
+    kill_watchers_of,
     serving,
     set_up,
 )
@@ -184,30 +183,13 @@ def run_half_way(
         then()
         client.kill()
     client.wait(PATIENCE_S)
-    watchers = [
-        int(process.name)
-        for process in Path("/proc").glob("[0-9]*")
-        if is_watcher_of(process, user.home)
-    ]
-    assert watchers
-    for each in watchers:
-        os.kill(each, signal.SIGKILL)
+    kill_watchers_of(user.home)
 
 
 def outbid(simulator: Simulator) -> None:
     """Have a rival take the nodes of the only bid for twelve hours, without losing time to a process."""
     (bid_id,) = simulator.billed("Bid")
     simulator.control("outbid", bid=bid_id, lasts="12h")
-
-
-def is_watcher_of(process: Path, home: Path) -> bool:
-    """Whether a process is the watcher of the user who lives there."""
-    try:
-        words = (process / "cmdline").read_bytes()
-        variables = (process / "environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return b"flow_adapters.watch_process" in words and f"HOME={home}".encode() in variables
 
 
 def libraries_of_nodes() -> Path:

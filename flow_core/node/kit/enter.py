@@ -13,7 +13,17 @@ import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import environment, fellows, guard, idle, image, leaving, s3, volumes
+from flow_core.node.kit import (
+    attending,
+    environment,
+    fellows,
+    guard,
+    idle,
+    image,
+    leaving,
+    s3,
+    volumes,
+)
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
@@ -36,6 +46,8 @@ def main() -> None:
         guard.arm()
     elif verb == "guard-watch":
         guard.watch()
+    elif verb == "attend":
+        attending.watch()
     elif verb == "renew-s3":
         try:
             s3.renew()
@@ -72,6 +84,7 @@ def steps() -> list[tuple[str, Any]]:
         ("fellows", fellows.step),
         ("volumes", volumes.step),
         ("s3", s3.step),
+        ("attending", attending.step),
         ("environment", environment.step),
         ("image", image.step),
     ]

@@ -10,18 +10,16 @@ Python 3.8, standard library only.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
-import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from typing import Any
 
-from flow_core.node.node_store import HOME, load, opened, path, save, write
+from flow_core.node.kit.units import is_first, keep_running
+from flow_core.node.node_store import load, path, save
 
 #: Seconds between looks at the time, between tries, and that one try may take.
 _LOOK_S = 5.0
@@ -29,18 +27,6 @@ _AGAIN_S = 15.0
 _ANSWER_S = 30.0
 #: Answers after which nothing is left to do: the bid is gone, or the key is.
 _OVER = (401, 403, 404, 410)
-_SERVICE = "/etc/systemd/system/flow-guard.service"
-_UNIT = """[Unit]
-Wants=network-online.target
-After=network-online.target
-[Service]
-Environment="FLOW_HOME=%s"
-ExecStart="%s" "%s" guard-watch
-Restart=on-failure
-RestartSec=15
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 def arm() -> None:
@@ -51,27 +37,12 @@ def arm() -> None:
     if not request:
         sys.exit("flow: this node has no key to guard the lease with")
     save("guard.json", {"ends_at": time.time() + float(told["left_s"]), "request": request})
-    start()
-
-
-def start() -> None:
-    """Start the watch, unless it runs."""
-    words = [sys.executable, path("kit.zip"), "guard-watch"]
-    if os.geteuid() == 0 and shutil.which("systemctl") and os.path.isdir(os.path.dirname(_SERVICE)):
-        write(_SERVICE, (_UNIT % (HOME, sys.executable, path("kit.zip"))).encode())
-        line = "systemctl daemon-reload && systemctl enable --now flow-guard >&2"
-        if subprocess.call(line, shell=True, stdin=subprocess.DEVNULL) == 0:
-            return
-    null = subprocess.DEVNULL
-    env = dict(os.environ, FLOW_HOME=HOME)
-    subprocess.Popen(words, env=env, stdin=null, stdout=null, stderr=null, start_new_session=True)
+    keep_running("flow-guard", "guard-watch")
 
 
 def watch() -> None:
     """Wait for the lease's end, and withdraw the bid; return at once where another watches."""
-    try:
-        fcntl.flock(opened("guard.lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    if not is_first("guard.lock"):
         return
     while True:
         told = load("guard.json")

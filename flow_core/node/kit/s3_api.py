@@ -1,6 +1,7 @@
 """Asks an S3 service, signed, whether a bucket opens with the keys at hand: s3fs itself would end without a word.
+Puts and deletes single objects too, for what must not depend on a mount that ends with the command.
 
-Source: AWS's "Signature Version 4 signing process" and the API reference of ListObjectsV2 and PutObject.
+Source: AWS's "Signature Version 4 signing process" and the API reference of ListObjectsV2, PutObject and DeleteObject.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from urllib.parse import quote, urlsplit
 from flow_core.node.kit.steps import StepFailed
 
 _TIMEOUT_S = 30
-_EMPTY = hashlib.sha256(b"").hexdigest()
 #: Error codes -> what they mean to whoever wrote the mount.
 _MEANING = {
     "NoSuchBucket": "there is no such bucket",
@@ -60,6 +60,20 @@ def check(about: dict[str, Any], keys: dict[str, Any]) -> None:
         _refuse(about, status, body)
 
 
+def put(about: dict[str, Any], keys: dict[str, Any], key: str, data: bytes) -> None:
+    """Put an object below the mount's prefix."""
+    key = "/".join(filter(None, (about["prefix"], key)))
+    status, _, body = _ask("PUT", about, keys, key=key, data=data)
+    _refuse(about, status, body)
+
+
+def drop(about: dict[str, Any], keys: dict[str, Any], key: str) -> None:
+    """Delete an object below the mount's prefix; one that isn't there is no mistake."""
+    key = "/".join(filter(None, (about["prefix"], key)))
+    status, _, body = _ask("DELETE", about, keys, key=key)
+    _refuse(about, status, body)
+
+
 def named(about: dict[str, Any]) -> str:
     """Return the source as the user wrote it."""
     return "s3://%s" % "/".join(filter(None, (about["bucket"], about["prefix"])))
@@ -75,21 +89,28 @@ def _refuse(about: dict[str, Any], status: int, body: bytes) -> None:
 
 
 def _ask(
-    verb: str, about: dict[str, Any], keys: dict[str, Any], query: str = "", key: str = ""
+    verb: str,
+    about: dict[str, Any],
+    keys: dict[str, Any],
+    query: str = "",
+    key: str = "",
+    data: bytes = b"",
 ) -> tuple[int, Any, bytes]:
-    """Send one signed request without a body, in path style, and return status, headers and body."""
+    """Send one signed request, in path style, and return status, headers and body."""
     where = urlsplit(url_of(about))
     path = quote("%s/%s/%s" % (where.path, about["bucket"], key), safe="/-_.~")
     if not key:
         path = path.rstrip("/")
     query = "&".join(sorted(query.split("&"))) if query else ""
-    headers = _signed(verb, where.netloc, path, query, region_of(about), keys)
+    content = hashlib.sha256(data).hexdigest()
+    headers = _signed(verb, where.netloc, path, query, region_of(about), keys, content)
     secure = where.scheme == "https"
     kind: Any = http.client.HTTPSConnection if secure else http.client.HTTPConnection
     more = {"context": ssl.create_default_context()} if secure else {}
     try:
         link = kind(where.netloc, timeout=_TIMEOUT_S, **more)
-        link.request(verb, path + ("?" + query if query else ""), headers=headers)
+        target = path + ("?" + query if query else "")
+        link.request(verb, target, body=data or None, headers=headers)
         answer = link.getresponse()
         return answer.status, answer.headers, answer.read(1 << 20)
     except (OSError, http.client.HTTPException) as error:
@@ -99,15 +120,21 @@ def _ask(
 
 
 def _signed(
-    verb: str, host: str, path: str, query: str, region: str, keys: dict[str, Any]
+    verb: str,
+    host: str,
+    path: str,
+    query: str,
+    region: str,
+    keys: dict[str, Any],
+    content: str,
 ) -> dict[str, str]:
     now = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    headers = {"host": host, "x-amz-content-sha256": _EMPTY, "x-amz-date": now}
+    headers = {"host": host, "x-amz-content-sha256": content, "x-amz-date": now}
     if keys.get("token"):
         headers["x-amz-security-token"] = keys["token"]
     names = ";".join(sorted(headers))
     lines = [verb, path, query] + ["%s:%s" % (name, headers[name]) for name in sorted(headers)]
-    request = "\n".join([*lines, "", names, _EMPTY])
+    request = "\n".join([*lines, "", names, content])
     scope = "%s/%s/s3/aws4_request" % (now[:8], region)
     digest = hashlib.sha256(request.encode()).hexdigest()
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, digest])
