@@ -20,7 +20,7 @@ from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogPiece
 from flow_core.domain.status import TaskState
 from flow_core.errors import NodeUnreachable, TaskFailed
-from flow_core.ports.shell import NodeExit, NodeOutput
+from flow_core.ports.shell import Events, NodeExit, NodeOutput
 from flow_core.services.session import Session
 
 #: How often a node that is up and hasn't its files yet is waited for.
@@ -55,6 +55,10 @@ def use(
         from flow_cli.dev_watching import watch_and_run
 
         return watch_and_run(invocation, session, record, entry, line, yes=wish.yes)
+    if line is not None and not _is_typed_at(invocation):
+        code = _run_at_once(invocation, session, record, entry, line)
+        if code is not None:
+            return code
     for _ in range(_TRIES):
         record, node = ready(invocation, session, record, yes=wish.yes)
         code = _run(invocation, session, record, node, entry, line)
@@ -139,7 +143,7 @@ def _run(
     entry: Entry,
     line: str | None,
 ) -> int:
-    if line is None or (not invocation.json and sys.stdin.isatty() and sys.stdout.isatty()):
+    if line is None or _is_typed_at(invocation):
         code = session.dev_box.attach(node, line, entry)
         if line is None:
             from flow_cli.show.dev import leaving_line
@@ -147,12 +151,31 @@ def _run(
             now, pauses = session.provider.clock.now(), session.provider.limits.pauses
             invocation.talk.say(leaving_line(record, pauses=pauses, now=now), "dim")
         return code
+    return _shown(invocation, session, record, session.dev_box.run(record, node, line, entry))
+
+
+def _run_at_once(
+    invocation: Invocation, session: Session, record: TaskRecord, entry: Entry, line: str
+) -> int | None:
+    """Run the line where the box was reached before and lacks nothing; None where it was not run."""
+    box = session.dev_box
+    box.touch(record)
+    node = box.reach(record) if record.last_node else None
+    events = box.run_unsynced(record, node, line, entry) if node is not None else None
+    return None if events is None else _shown(invocation, session, record, events)
+
+
+def _is_typed_at(invocation: Invocation) -> bool:
+    return not invocation.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _shown(invocation: Invocation, session: Session, record: TaskRecord, happening: Events) -> int:
     sink = sink_for(
         invocation.out, invocation.talk, json=invocation.json, nodes=1, split=True,
         colour=not invocation.no_color,
     )  # fmt: skip
     code = exit_codes.OWN_FAILURE
-    with closing(session.dev_box.run(node, line, entry)) as events:
+    with closing(happening) as events:
         try:
             for event in events:
                 if isinstance(event, NodeOutput):

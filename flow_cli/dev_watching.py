@@ -73,7 +73,7 @@ def _once(
         colour=not invocation.no_color,
     )  # fmt: skip
     code: int | None = None
-    with closing(session.dev_box.run(node, line, entry, stdin=watching.input())) as events:
+    with closing(session.dev_box.run(record, node, line, entry, stdin=watching.input())) as events:
         try:
             for event in events:
                 if isinstance(event, NodeOutput):

@@ -21,7 +21,11 @@ COMMAND = "exec sleep infinity"
 IDLE = timedelta(minutes=30)
 #: What the line on the node ends with while the box hasn't got its files yet.
 NOT_READY = 117
+#: What a line writes to stderr, before all else, once the box has the code that it expects.
+BEGUN = b"\x1eflow-begun\n"
 _KIT = "${FLOW_HOME:-/opt/flow}/kit.zip"
+#: Where a box notes the digest of the code that was brought to it last.
+_CODE = "${FLOW_HOME:-/opt/flow}/dev/code"
 
 
 @frozen(kw_only=True)
@@ -60,8 +64,19 @@ def box_name(folder: str, *, image: str = "", taken: Collection[str] = ()) -> st
     return found
 
 
-def run_line(entry: Entry, line: str | None, *, terminal: bool = False) -> str:
-    """Return the line for the node's shell that runs `line`, or a shell, in what `entry` says."""
+def run_line(
+    entry: Entry,
+    line: str | None,
+    *,
+    terminal: bool = False,
+    brought: str | None = None,
+    expects: str | None = None,
+) -> str:
+    """Return the line for the node's shell that runs `line`, or a shell, in what `entry` says.
+
+    `brought` is the digest of the code that was just brought, for the box to note. A box that `expects` another than
+    it has noted runs nothing and ends with `NOT_READY`; one that has it says `BEGUN`.
+    """
     told: dict[str, object] = {
         name: value
         for name, value in (
@@ -76,7 +91,14 @@ def run_line(entry: Entry, line: str | None, *, terminal: bool = False) -> str:
         if value
     }
     words = [json.dumps(told, separators=(",", ":")), *([] if line is None else [line])]
-    return kit_line("run", *words)
+    line = kit_line("run", *words)
+    if brought is not None:
+        noted = f'mkdir -p "${{FLOW_HOME:-/opt/flow}}/dev" && printf %s {shlex.quote(brought)} >"{_CODE}"'
+        line = f"{noted}; {line}"
+    if expects is not None:
+        same = f'[ "$(cat "{_CODE}" 2>/dev/null)" = {shlex.quote(expects)} ]'
+        line = f"{same} || exit {NOT_READY}; printf '\\036flow-begun\\n' >&2; {line}"
+    return line
 
 
 def kit_line(verb: str, *words: str) -> str:

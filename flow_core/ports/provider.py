@@ -7,30 +7,33 @@ sees it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from flow_core.domain.task_parts import Source
 from flow_core.errors import Unsupported
-from flow_core.ports.account import Account
-from flow_core.ports.account_keys import AccountKeys
-from flow_core.ports.catalog import Catalog
-from flow_core.ports.clock import Clock
-from flow_core.ports.fleet import Fleet
-from flow_core.ports.images import Images
-from flow_core.ports.keys import Keys
-from flow_core.ports.leftovers import Leftovers
-from flow_core.ports.logs import Logs
-from flow_core.ports.market import Market
-from flow_core.ports.projects import Projects
-from flow_core.ports.reservations import Reservations
-from flow_core.ports.scripts import Scripts
-from flow_core.ports.secrets import Secrets
-from flow_core.ports.setup import Setup
-from flow_core.ports.shell import RemoteShell
-from flow_core.ports.ssh import Ssh
-from flow_core.ports.usage import UsageHistory
-from flow_core.ports.volumes import Volumes
+
+if TYPE_CHECKING:
+    from flow_core.ports.account import Account
+    from flow_core.ports.account_keys import AccountKeys
+    from flow_core.ports.catalog import Catalog
+    from flow_core.ports.clock import Clock
+    from flow_core.ports.fleet import Fleet
+    from flow_core.ports.images import Images
+    from flow_core.ports.keys import Keys
+    from flow_core.ports.leftovers import Leftovers
+    from flow_core.ports.logs import Logs
+    from flow_core.ports.market import Market
+    from flow_core.ports.projects import Projects
+    from flow_core.ports.reservations import Reservations
+    from flow_core.ports.scripts import Scripts
+    from flow_core.ports.secrets import Secrets
+    from flow_core.ports.setup import Setup
+    from flow_core.ports.shell import RemoteShell
+    from flow_core.ports.ssh import Ssh
+    from flow_core.ports.usage import UsageHistory
+    from flow_core.ports.volumes import Volumes
 
 
 @frozen(kw_only=True)

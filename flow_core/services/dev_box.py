@@ -12,6 +12,7 @@ from attrs import evolve, fields, frozen
 from flow_core.domain.allocation import Address, Node, NodeState
 from flow_core.domain.bid import BidState
 from flow_core.domain.box import (
+    BEGUN,
     COMMAND,
     IDLE,
     MARK,
@@ -199,16 +200,31 @@ class DevBox:
 
     def run(
         self,
+        record: TaskRecord,
         node: Node,
         line: str,
         entry: Entry,
         *,
         stdin: bytes | Iterable[bytes] = b"",
-        timeout_s: float | None = None,
     ) -> Events:
-        """Run a line on the box and yield what happens; see `RemoteShell.run_many`."""
-        call = Call(node=node, line=run_line(entry, line), stdin=stdin)
-        return self._ports.provider.shell.run_many([call], timeout_s=timeout_s)
+        """Run a line on the box, whose code was just synced, and yield what happens; see `RemoteShell.run_many`."""
+        brought = record.code_digest or ""
+        call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin)
+        return self._ports.provider.shell.run_many([call])
+
+    def run_unsynced(
+        self, record: TaskRecord, node: Node, line: str, entry: Entry
+    ) -> Events | None:
+        """Run a line without a sync where none is needed: nothing has changed here, and the box says that it has all.
+
+        None where that isn't so, or the box gives no answer: then nothing was run.
+        """
+        ports = self._ports
+        digest = record.code_digest
+        if digest is None or ports.code.pack(record.spec.code or ".").digest != digest:
+            return None
+        call = Call(node=node, line=run_line(entry, line, expects=digest))
+        return _begun(ports.provider.shell.run_many([call]))
 
     def attach(self, node: Node, line: str | None, entry: Entry) -> int:
         """Give this terminal to a line, or to a shell, on the box; return its exit code.
@@ -324,6 +340,31 @@ def _as_text(node: Node) -> str:
     where = node.address
     told = [where.host, where.port, where.user] if where is not None else None
     return json.dumps([node.id, node.rank, node.private_ip, told])
+
+
+def _begun(events: Events) -> Events | None:
+    """Return the events of a line once it has begun, without the word that says so; None where it never does."""
+    held: list[NodeOutput] = []
+    said = b""
+    for event in events:
+        if not isinstance(event, NodeOutput):
+            break
+        if event.stream is not Stream.ERR:
+            held.append(event)
+            continue
+        said += event.data
+        before, word, after = said.partition(BEGUN)
+        if word:
+            rest = before + after
+            return _continued([*held, *([evolve(event, data=rest)] if rest else [])], events)
+    events.close()
+    return None
+
+
+def _continued(first: Iterable[NodeOutput], events: Events) -> Events:
+    with closing(events):
+        yield from first
+        yield from events
 
 
 def _remembered(text: str) -> Node:

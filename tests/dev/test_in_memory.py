@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import PurePath
 
@@ -10,12 +11,13 @@ import pytest
 from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
-from flow_core.domain.box import MARK, NOT_READY, Entry, kit_line, run_line
+from flow_core.domain.box import BEGUN, MARK, NOT_READY, Entry, kit_line, run_line
 from flow_core.domain.record import Outcome, TaskRecord
+from flow_core.domain.run import Stream
 from flow_core.domain.status import TaskState
 from flow_core.domain.task_form import task_from_mapping
 from flow_core.errors import Conflict, Unsupported
-from flow_core.ports.shell import Call
+from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_core.services.dev_box import DevBox
 from flow_core.services.idling import ASK
 from flow_core.services.session import Session
@@ -255,17 +257,65 @@ def test_a_code_of_the_users_is_not_taken_for_a_box_that_starts(
 ):
     """The code that says that a box has no files yet is a command's own, where the box has them: it ran once."""
     made(session)
+    flow("dev", "--name", "dev-src", "--", "true")
+    digest = session.tasks.record("dev-src").code_digest
     ran: list[Call] = []
 
     def answer(call: Call) -> tuple[int, bytes]:
         ran.append(call)
         return NOT_READY, b""
 
-    pretend_cloud.on_shell(run_line(Entry(), "make"), answer)
+    pretend_cloud.on_shell(run_line(Entry(), "make", brought=digest), answer)
     pretend_cloud.on_shell(kit_line("look"), lambda call: (0, b"{}"))
 
     assert NOT_READY == flow("dev", "--name", "dev-src", "--", "make").code
     assert 1 == len(ran)
+
+
+class Saying:
+    """A shell whose one call says what it is told, in pieces; it takes no uploads."""
+
+    def __init__(self, pieces: Sequence[tuple[Stream, bytes]], end: int | None) -> None:
+        self.lines: list[str] = []
+        self._pieces, self._end = pieces, end
+
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
+        """See `RemoteShell.run_many`."""
+        [call] = calls
+        self.lines.append(call.line)
+        for stream, data in self._pieces:
+            yield NodeOutput(call.node, stream, data)
+        yield NodeLost(call.node, "gone") if self._end is None else NodeExit(call.node, self._end)
+
+
+@pytest.mark.parametrize("cut", [1, 5, len(BEGUN), len(BEGUN) + 3])
+def test_a_box_that_has_all_is_sent_nothing(session: Session, idle, cut: int):
+    """A line is run at once where it begins, and says all that it says; where it doesn't, nothing was run."""
+    record = made(session)
+    node = session.dev_box.reach(record)
+    assert node is not None
+    said = BEGUN + b"careful"
+    pieces = [(Stream.ERR, said[:cut]), (Stream.OUT, b"made"), (Stream.ERR, said[cut:])]
+    shells = [Saying(pieces, 3), Saying([], NOT_READY), Saying([], None)]
+    ran, stale, lost = (
+        DevBox(evolve(session.ports, provider=evolve(session.provider, shell=shell))).run_unsynced(
+            record, node, "make", Entry()
+        )
+        for shell in shells
+    )
+    assert ran is not None
+    events = list(ran)
+    err = b"".join(
+        each.data for each in events if isinstance(each, NodeOutput) and each.stream is Stream.ERR
+    )
+
+    assert b"careful" == err
+    assert NodeOutput(node, Stream.OUT, b"made") in events
+    assert NodeExit(node, 3) == events[-1]
+    assert stale is lost is None
+    assert {run_line(Entry(), "make", expects=record.code_digest)} == {
+        line for shell in shells for line in shell.lines
+    }
 
 
 def test_words_out_of_place_are_told_where_they_belong(flow: Flow, session: Session):

@@ -54,3 +54,18 @@ def test_the_pytest_plugin_loads_nothing_heavy():
     loaded = loaded_by(REPORT + "import flow_providers.mock.pytest_plugin")
 
     assert set() == loaded & (HEAVY | {"attr", "click", "sqlite3"})
+
+
+def test_connecting_to_mithril_loads_no_http():
+    """A command that only enters a node waits for no HTTP; asking brings httpx, without the program that it is too."""
+    connecting = (
+        "from flow_adapters.clocks import SystemClock\n"
+        "from flow_core.ports.provider import ProviderContext\n"
+        "from flow_providers.mithril import connect\n"
+        "there = connect(ProviderContext(state_dir='.', clock=SystemClock()))\n"
+    )
+    connected = loaded_by(REPORT + connecting)
+    asked = loaded_by(REPORT + connecting + "there.market.bids")
+
+    assert set() == connected & {"httpx", "tenacity", "cattrs", "asyncssh", "rich"}
+    assert {"httpx"} == asked & {"httpx", "rich", "pygments"}

@@ -13,7 +13,7 @@ import pytest
 
 from flow_adapters.clocks import SystemClock
 from flow_adapters.node_files import load_kit
-from flow_core.domain.box import NOT_READY, Entry, kit_line, run_line
+from flow_core.domain.box import BEGUN, NOT_READY, Entry, kit_line, run_line
 from tests.node.kit import PATIENCE_S, pythons
 
 pytestmark = pytest.mark.slow
@@ -91,6 +91,20 @@ def test_what_cant_be_run_says_why(box: Box):
     assert 125 == lost.returncode
     assert "none is no folder on the box" in lost.stderr
     assert NOT_READY == box(run_line(Entry(), "true")).returncode
+
+
+def test_a_line_that_expects_other_code_is_not_run(box: Box):
+    """The box notes what was brought until a reset; a line that expects that says so first, another runs nothing."""
+    before = box(run_line(Entry(), "touch here", expects="one"))
+    box(run_line(Entry(), "true", brought="one"))
+    other = box(run_line(Entry(), "touch here", expects="two"))
+    same = box(run_line(Entry(), "echo words >&2; exit 3", expects="one"))
+    box(kit_line("reset", "{}"))
+    anew = box(run_line(Entry(), "touch here", expects="one"))
+
+    assert [(NOT_READY, "")] * 3 == [(e.returncode, e.stderr) for e in (before, other, anew)]
+    assert (3, f"{BEGUN.decode()}words\n") == (same.returncode, same.stderr)
+    assert [] == list(box.workspace.iterdir())
 
 
 def test_whoever_runs_something_is_there(box: Box):

@@ -83,6 +83,8 @@ def reset(told: dict[str, Any]) -> dict[str, Any]:
     files = 0
     if not one:
         files = empty(os.getcwd())
+        if os.path.exists(path("dev/code")):
+            os.remove(path("dev/code"))
         # What other ways of uploading know of the workspace.
         uploads = path("uploads")
         if os.path.isdir(uploads):
