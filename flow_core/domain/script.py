@@ -6,6 +6,9 @@ quote, backslash or newline, so that a quoted here-document carries it whatever 
 base64: every character counts where a provider takes 10,000. The helper is squeezed on the way, see `squeeze`; the
 tests run it both ways.
 
+What a thousand tasks have in common, the helper and the command, comes first and is packed once: Python's base85 is
+slow, and a group of tasks would spend most of its time there.
+
 Ranks and addresses are not in the script. They exist only after allocation and are delivered to the helper then.
 """
 
@@ -31,6 +34,8 @@ MAX_OWN_CHARS = 6_000
 _PAYLOAD = re.compile(r"<<'FLOW'\n(\S+)\nFLOW\n")
 #: Behind the helper, and behind the task: neither is text with one in it.
 _END = b"\0"
+#: Bytes that base85 takes at a time, and characters that are read at a time: a multiple of the five that it makes.
+_WORD, _PIECE = 4, 500
 
 
 @frozen(kw_only=True)
@@ -77,25 +82,24 @@ class NodeTask:
 
 def render_script(task: NodeTask, *, files: NodeFiles) -> str:
     """Return the script that makes a node of `task`; equal tasks give equal scripts."""
-    raw = {
-        "name": task.name,
-        "token": task.token,
-        "command": task.command if isinstance(task.command, str) else list(task.command),
-        "env": dict(task.env),
+    common = {
+        "wants_delivery": task.wants_delivery,
+        "workspace": task.workspace,
         "working_dir": task.working_dir,
+        "retries": task.retries,
         "num_nodes": task.num_nodes,
         "run_on": task.run_on.value,
-        "wants_delivery": task.wants_delivery,
-        "gpus": task.gpus,
-        "workspace": task.workspace,
-        "retries": task.retries,
-        "notice_signal": task.notice_signal,
         "notice_file": task.notice_file,
+        "notice_signal": task.notice_signal,
+        "command": task.command if isinstance(task.command, str) else list(task.command),
+        "gpus": task.gpus,
     }
-    task_json = json.dumps(raw, separators=(",", ":"))
+    own = {"name": task.name, "token": task.token, "env": dict(task.env)}
     frame, helper = _squeezed(files)
-    packed = zlib.compress(helper + _END + task_json.encode("ascii") + _END + task.code, 9)
-    return frame.replace("@PAYLOAD@", base64.b85encode(packed).decode("ascii"))
+    first = _packed(helper + _END + _plain(common)[:-1])
+    stream = first.stream.copy()
+    last = stream.compress(b"," + _plain(own)[1:] + _END + task.code) + stream.flush()
+    return frame.replace("@PAYLOAD@", first.text + _in_base85(first.over + last))
 
 
 def parse_script(script: str) -> NodeTask:
@@ -108,7 +112,7 @@ def parse_script(script: str) -> NodeTask:
     if found is None:
         raise InvalidRequest({"script": "is not a node script of Flow's; it carries no task"})
     try:
-        _, task_json, code = zlib.decompress(base64.b85decode(found[1])).split(_END, 2)
+        _, task_json, code = zlib.decompress(_from_base85(found[1])).split(_END, 2)
         raw = json.loads(task_json)
         command = raw["command"]
         return NodeTask(
@@ -137,3 +141,41 @@ def parse_script(script: str) -> NodeTask:
 def _squeezed(files: NodeFiles) -> tuple[str, bytes]:
     """Return the script without its payload, and the helper: the same for every task, and slow to squeeze."""
     return squeezed_shell(files.boot), squeezed_python(files.helper).encode()
+
+
+@frozen(kw_only=True, eq=False)
+class _Packed:
+    """The beginning of a payload: the compressor behind it, its text, and its last bytes that make no word of four."""
+
+    stream: zlib._Compress
+    text: str
+    over: bytes
+
+
+@lru_cache(maxsize=4)
+def _packed(data: bytes) -> _Packed:
+    """Return what all payloads that begin with `data` begin with."""
+    stream = zlib.compressobj(9)
+    data = stream.compress(data)
+    # It ends a block of the stream, not a byte: what comes next costs a new block's few bytes and nothing else.
+    data += stream.flush(zlib.Z_BLOCK)
+    whole = len(data) // _WORD * _WORD
+    return _Packed(stream=stream, text=_in_base85(data[:whole]), over=data[whole:])
+
+
+def _plain(raw: Mapping[str, object]) -> bytes:
+    return json.dumps(raw, separators=(",", ":")).encode("ascii")
+
+
+def _in_base85(data: bytes) -> str:
+    return base64.b85encode(data).decode("ascii")
+
+
+def _from_base85(text: str) -> bytes:
+    """Return what `text` holds; pieces that were met lately, such as the helper's, are known."""
+    return b"".join(_piece(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
+
+
+@lru_cache(maxsize=128)
+def _piece(text: str) -> bytes:
+    return base64.b85decode(text)
