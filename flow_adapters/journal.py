@@ -6,21 +6,24 @@ slower. Every write is one immediate transaction, so two processes can't both fi
 
 Columns are what is searched by: token, provider, name, whether the record is live, and the order in which records
 were made and ended. Everything else is text that `journal_rows` reads.
+
+Records that were read are kept as values, and each write gives its row a new stamp, drawn by chance: a look at a
+thousand tasks fetches a thousand stamps, and the texts of those that have changed.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any
 
-import attrs
-
 from flow_adapters.file_systems import MOUNTS
 from flow_adapters.journal_file import JournalFile
 from flow_adapters.journal_rows import (
+    changed,
     event_of,
     event_text,
     record_of,
@@ -36,25 +39,30 @@ from flow_core.errors import FlowError, InvalidRequest, Misconfigured, NameTaken
 IN_MEMORY = ":memory:"
 #: How many records are kept as values, so that a watcher doesn't read the same text at every look.
 _MOST_KEPT = 16_384
+#: Rows that an older Flow wrote have the stamp 0, and are read each time: no row has this one.
+_NEVER = -1
 #: What an outcome brings with it; none of it changes once the outcome is set.
 _SETTLED = ("outcome", "exit_code", "reason", "ended_at")
 
-_INSERT = """INSERT INTO records (token, provider, name, live, grouped, group_token, ended, spec, rest)
+_INSERT = """INSERT INTO records (token, provider, name, live, grouped, group_token, ended, spec, rest, stamp)
     VALUES (:token, :provider, :name, :live, :grouped, :group_token,
         CASE WHEN :live THEN NULL ELSE (SELECT coalesce(max(ended), 0) + 1 FROM records) END,
-        :spec, :rest)"""
+        :spec, :rest, :stamp)"""
 _UPDATE = """UPDATE records
-    SET provider = :provider, name = :name, live = :live, spec = :spec, rest = :rest,
+    SET provider = :provider, name = :name, live = :live, spec = :spec, rest = :rest, stamp = :stamp,
         ended = CASE WHEN :live THEN NULL
             ELSE coalesce(ended, (SELECT coalesce(max(ended), 0) + 1 FROM records)) END
     WHERE token = :token"""
-_ONE = "SELECT token, spec, rest FROM records WHERE token = ?"
-_FIND = """SELECT token, spec, rest FROM records
+#: Where nothing changes that is searched by: then no index has to be written.
+_REWRITE = "UPDATE records SET spec = :spec, rest = :rest, stamp = :stamp WHERE token = :token"
+_ONE = "SELECT token, stamp FROM records WHERE token = ?"
+_TEXTS = "SELECT spec, rest FROM records WHERE token = ?"
+_FIND = """SELECT token, stamp FROM records
     WHERE (token = :name OR name = :name) AND (:provider IS NULL OR provider = :provider)
     ORDER BY token = :name DESC, live DESC, ended DESC, seq DESC LIMIT 1"""
-_LIVE = """SELECT token, spec, rest FROM records
+_LIVE = """SELECT token, stamp FROM records
     WHERE live AND (:provider IS NULL OR provider = :provider) ORDER BY seq"""
-_RECENT = """SELECT token, spec, rest FROM records WHERE seq IN (
+_RECENT = """SELECT token, stamp FROM records WHERE seq IN (
         SELECT seq FROM records WHERE live AND (:provider IS NULL OR provider = :provider)
         UNION ALL
         SELECT seq FROM (
@@ -62,7 +70,7 @@ _RECENT = """SELECT token, spec, rest FROM records WHERE seq IN (
             WHERE ended IS NOT NULL AND (:provider IS NULL OR provider = :provider)
             ORDER BY ended DESC LIMIT :limit))
     ORDER BY seq DESC"""
-_MEMBERS = """SELECT token, spec, rest FROM records WHERE group_token = (
+_MEMBERS = """SELECT token, stamp FROM records WHERE group_token = (
         SELECT group_token FROM records
         WHERE grouped <> '' AND (grouped = :group OR group_token = :group)
             AND (:provider IS NULL OR provider = :provider)
@@ -93,7 +101,8 @@ class SqliteJournal:
         self._file = JournalFile(place, tell=tell, mounts=mounts)
         self._foreign: tuple[int, int] | None = None
         self._claims: set[tuple[str, str]] = set()
-        self._kept: dict[str, tuple[tuple[str, str, str], TaskRecord]] = {}
+        #: By token: the row's stamp, the task's text, and the record that they are.
+        self._kept: dict[str, tuple[int, str, TaskRecord]] = {}
 
     def add(self, record: TaskRecord) -> None:
         """See `Journal.add`.
@@ -116,16 +125,19 @@ class SqliteJournal:
             row = database.execute(_ONE, (_bindable(token),)).fetchone()
             if row is None:
                 raise NotFound(f"no task has the token {token!r}")
-            before = self._record(row)
-            record = attrs.evolve(before, **_allowed(before, changes))
+            before, spec = self._record(database, row), self._kept[token][1]
+            record = changed(before, _allowed(before, changes))
             if record == before:
                 return before
-            spec = row[1] if record.spec is before.spec else spec_text(record.spec)
-            rest = rest_text(record)
-            if _place(record) != _place(before):
+            if record.spec is not before.spec:
+                spec = spec_text(record.spec)
+            columns = _columns(record, spec, rest_text(record))
+            if _place(record) == _place(before):
+                database.execute(_REWRITE, columns)
+            else:
                 _refuse_taken(database, record)
-            database.execute(_UPDATE, _columns(record, spec, rest))
-        self._keep((token, spec, rest), record)
+                database.execute(_UPDATE, columns)
+            self._keep(columns["stamp"], spec, record)
         return record
 
     def together(self) -> AbstractContextManager[None]:
@@ -210,28 +222,36 @@ class SqliteJournal:
 
     def _rows(self, query: str, **values: object) -> list[TaskRecord]:
         with self._file.reading() as database:
-            return [self._record(row) for row in database.execute(query, values).fetchall()]
+            rows = database.execute(query, values).fetchall()
+        known = [kept[2] for row in rows if (kept := self._kept.get(row[0])) and kept[0] == row[1]]
+        if len(known) == len(rows):
+            return known
+        with self._file.standing() as database:
+            rows = database.execute(query, values).fetchall()
+            return [self._record(database, row) for row in rows]
 
-    def _record(self, row: tuple[str, str, str]) -> TaskRecord:
-        token, spec_line, rest = row
+    def _record(self, database: Connection, row: tuple[str, int]) -> TaskRecord:
+        """Return the record of a row that `database` holds at this moment."""
+        token, stamp = row
         kept = self._kept.get(token)
-        if kept is not None and kept[0] == row:
-            return kept[1]
+        if kept is not None and kept[0] == stamp:
+            return kept[2]
+        spec_line, rest = database.execute(_TEXTS, (token,)).fetchone()
         try:
-            spec = kept[1].spec if kept and kept[0][1] == spec_line else spec_of(spec_line)
+            spec = kept[2].spec if kept and kept[1] == spec_line else spec_of(spec_line)
             record = record_of(rest, spec)
         except (ValueError, KeyError, TypeError, FlowError) as error:
             raise Misconfigured(
                 f"{self._file.path}: the record of {token} can't be read: {error}",
                 hint="a newer Flow may have written it; update this one",
             ) from error
-        self._keep(row, record)
+        self._keep(stamp, spec_line, record)
         return record
 
-    def _keep(self, row: tuple[str, str, str], record: TaskRecord) -> None:
+    def _keep(self, stamp: int, spec: str, record: TaskRecord) -> None:
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[row[0]] = (row, record)
+        self._kept[record.token] = (stamp or _NEVER, spec, record)
 
 
 def _place(record: TaskRecord) -> tuple[str, str, bool]:
@@ -239,7 +259,7 @@ def _place(record: TaskRecord) -> tuple[str, str, bool]:
     return record.provider, record.name, record.is_live
 
 
-def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
+def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, Any]:
     return {
         "token": record.token,
         "provider": record.provider,
@@ -249,6 +269,7 @@ def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, object]:
         "group_token": record.group_token,
         "spec": spec,
         "rest": rest,
+        "stamp": int.from_bytes(os.urandom(8), "big") >> 1 or 1,
     }
 
 

@@ -56,6 +56,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX record_groups ON records (grouped) WHERE grouped <> ''",
         "CREATE INDEX record_group_tokens ON records (group_token) WHERE group_token <> ''",
     ),
+    ("ALTER TABLE records ADD COLUMN stamp INTEGER NOT NULL DEFAULT 0",),
 )
 
 
@@ -75,8 +76,11 @@ class JournalFile:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """While entered, the connection is this thread's; each statement sees the newest writes."""
-        with self._turn(), self._translated():
-            yield self._opened()
+        with self._turn():
+            try:
+                yield self._opened()
+            except sqlite3.DatabaseError as error:
+                raise self._meaning(error) from error
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -84,8 +88,7 @@ class JournalFile:
 
         Entered within itself, it is one with the outer.
         """
-        with self._turn(), self._translated():
-            database = self._opened()
+        with self.reading() as database:
             if database.in_transaction:
                 yield database
                 return
@@ -99,6 +102,20 @@ class JournalFile:
                     database.execute("ROLLBACK")
                 raise
             self.writes += database.total_changes != before
+
+    @contextmanager
+    def standing(self) -> Iterator[sqlite3.Connection]:
+        """While entered, all statements see the same: what was written when the first of them ran."""
+        with self.reading() as database:
+            if database.in_transaction:
+                yield database
+                return
+            database.execute("BEGIN")
+            try:
+                yield database
+            finally:
+                with suppress(sqlite3.Error):
+                    database.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
@@ -166,13 +183,6 @@ class JournalFile:
                 f"{path} lies on a network file system ({network}); the journal is safe there, and slower."
                 " FLOW_STATE_DIR can name a folder on a disk of this machine."
             )
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.DatabaseError as error:
-            raise self._meaning(error) from error
 
     def _meaning(self, error: sqlite3.DatabaseError) -> FlowError:
         text = str(error)

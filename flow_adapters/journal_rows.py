@@ -7,9 +7,10 @@ Fields that a row lacks, because an older Flow wrote it, have their default.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import Enum
+from operator import attrgetter
 from typing import Any
 
 from attrs import astuple, fields
@@ -62,11 +63,16 @@ def spec_of(text: str) -> TaskSpec:
 def rest_text(record: TaskRecord) -> str:
     """Write all of a record but its task."""
     plain = {
-        each.name: _plain(getattr(record, each.name))
-        for each in fields(TaskRecord)
-        if each.name != "spec" and getattr(record, each.name) != each.default
+        name: value if type(value) in _PLAIN else _plain(value)
+        for name, default, value in zip(_NAMES, _DEFAULTS, _ALL(record), strict=True)
+        if value is not default and value != default and name != "spec"
     }
     return json.dumps(plain, separators=(",", ":"))
+
+
+def changed(record: TaskRecord, changes: Mapping[str, Any]) -> TaskRecord:
+    """Return the record with some fields changed, as `attrs.evolve` does, in half of its time."""
+    return TaskRecord(**{**dict(zip(_NAMES, _ALL(record), strict=True)), **changes})
 
 
 def record_of(rest: str, spec: TaskSpec) -> TaskRecord:
@@ -93,6 +99,10 @@ def event_of(text: str) -> TaskEvent:
     return TaskEvent(at=datetime.fromisoformat(at), what=what, why=why, fault=found)
 
 
+_NAMES = [each.name for each in fields(TaskRecord)]
+_DEFAULTS = [each.default for each in fields(TaskRecord)]
+_ALL = attrgetter(*_NAMES)
+_PLAIN = frozenset((str, int, bool, float, type(None)))
 _TYPES = {each.name: str(each.type).partition(" |")[0] for each in fields(TaskRecord)}
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from random import Random
 
 from flow_core.errors import InvalidRequest
@@ -81,6 +82,7 @@ def is_token(text: str) -> bool:
     return _has_shape_of_ours(text[:-1]) and _syndrome(text) == 0
 
 
+@lru_cache(maxsize=16_384)
 def wire_name(name: str, token: str) -> str:
     """Return what a bid is called at the provider: the user's name, '-' and the token.
 

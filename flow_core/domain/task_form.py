@@ -179,6 +179,8 @@ def _make_per_instance(
 
 
 def _plain(value: object) -> object:
+    if type(value) in (str, int, bool, float):
+        return value
     if isinstance(value, InstanceShape):
         return shape_to_text(value)
     if isinstance(value, (Price, Spend)):
@@ -192,9 +194,7 @@ def _plain(value: object) -> object:
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, tuple):
-        return _plain_items(value)
-    return value
+    return _plain_items(value) if isinstance(value, tuple) else value
 
 
 def _plain_items(items: tuple[object, ...]) -> object:

@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from functools import lru_cache
 
 from flow_core.domain.actions import Deliver
 from flow_core.domain.allocation import Allocation, Node
@@ -46,17 +47,18 @@ def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
             said = "delivery to the nodes was not complete"
             note(ports, record.token, said, "; ".join(problems), Fault.NETWORK)
             return False
-        ports.journal.update(
-            record.token,
-            membership=delivery.number,
-            membership_signature=delivery.signature,
-            keys_expire_at=expiry_of(setup),
-        )
-        note(
-            ports,
-            record.token,
-            f"code and membership {delivery.number} delivered to {len(allocation.nodes)} nodes",
-        )
+        with ports.journal.together():
+            ports.journal.update(
+                record.token,
+                membership=delivery.number,
+                membership_signature=delivery.signature,
+                keys_expire_at=expiry_of(setup),
+            )
+            note(
+                ports,
+                record.token,
+                f"code and membership {delivery.number} delivered to {len(allocation.nodes)} nodes",
+            )
         return True
 
 
@@ -126,17 +128,24 @@ def _tell(
         "code": record.code_digest,
         "setup": setup,
     }
+    # Written once for all nodes; a rank and the kit's base64 need no quoting.
+    told = json.dumps(message)[:-1]
     if setup:
-        message["kit"] = base64.b64encode(ports.node_files.kit()).decode("ascii")
+        told += f', "kit": "{_in_base64(ports.node_files.kit())}"'
     calls = [
         Call(
             node=node,
             line=f"{NODE_HELPER} deliver",
-            stdin=json.dumps({**message, "rank": node.rank}).encode(),
+            stdin=f'{told}, "rank": {node.rank}}}'.encode(),
         )
         for node in allocation.nodes
     ]
     return _refusals(ports, calls)
+
+
+@lru_cache(maxsize=1)
+def _in_base64(kit: bytes) -> str:
+    return base64.b64encode(kit).decode("ascii")
 
 
 def _refusals(ports: Ports, calls: Sequence[Call]) -> list[str]:

@@ -169,21 +169,19 @@ def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
 
 
 def _adopt(ports: Ports, record: TaskRecord, bid: Bid) -> TaskRecord:
-    note(
-        ports,
-        record.token,
-        f"bid {bid.id} placed at {bid.limit}/hr for {bid.quantity} × {bid.shape} in {bid.region}",
-    )
-    return ports.journal.update(
-        record.token,
-        step=Step.PLACED,
-        bid_id=bid.id,
-        bid_state=None,
-        region=bid.region,
-        limit=bid.limit,
-        owner=bid.owner,
-        volumes_made="",
-    )
+    where = f"{bid.quantity} × {bid.shape} in {bid.region}"
+    with ports.journal.together():
+        note(ports, record.token, f"bid {bid.id} placed at {bid.limit}/hr for {where}")
+        return ports.journal.update(
+            record.token,
+            step=Step.PLACED,
+            bid_id=bid.id,
+            bid_state=None,
+            region=bid.region,
+            limit=bid.limit,
+            owner=bid.owner,
+            volumes_made="",
+        )
 
 
 def _refused(ports: Ports, record: TaskRecord, outcome: Outcome, reason: str) -> TaskRecord:

@@ -35,7 +35,7 @@ from flow_core.domain.lifecycle import OUTAGE, Seen, deadline_of, decide
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskState, TaskView
-from flow_core.domain.task_parts import Condition, Dependency
+from flow_core.domain.task_parts import Condition, Dependency, Guard
 from flow_core.errors import (
     FlowError,
     NoCapacity,
@@ -103,7 +103,8 @@ class Watcher:
         self._deadlines = []
         seats = Seats(records)
         for record in records:
-            self._guarded(record, lambda each: self._start(each, seats))
+            if _may_begin(record, seats):
+                self._guarded(record, lambda each: self._start(each, seats))
         records = self._ports.journal.live(provider=self._ports.provider.name)
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
@@ -141,7 +142,8 @@ class Watcher:
             by_name.setdefault(bid.name, []).append(bid)
         for each in young:
             of_name = by_name.get(each.wire_name, ())
-            self._guarded(each, lambda record, of=of_name: withdraw_doubles(ports, record, of))
+            if any(bid.id != each.bid_id for bid in of_name):
+                self._guarded(each, lambda record, of=of_name: withdraw_doubles(ports, record, of))
 
     def _guarded(self, record: TaskRecord, act: object) -> None:
         try:
@@ -248,6 +250,8 @@ class Watcher:
 
     def _guard(self, view: TaskView, seen: Seen) -> None:
         """Have the first node know the lease, unless the task is over and its nodes go."""
+        if seen.record.spec.guard is not Guard.NODE:
+            return
         record = self._ports.journal.find(seen.record.token)
         if not record.has_ended or (record.spec.keep and not record.released):
             lease = deadline_of(evolve(seen, idle_since=None))
@@ -268,15 +272,16 @@ class Watcher:
         if isinstance(action, Observe):
             self._observe(action, view, now)
         elif isinstance(action, Settle):
-            journal.update(
-                record.token,
-                outcome=action.outcome,
-                reason=action.reason,
-                exit_code=action.exit_code,
-                ended_at=now,
-            )
             said = f"the task {action.outcome.value}"
-            note(self._ports, record.token, said, action.reason, action.fault)
+            with journal.together():
+                journal.update(
+                    record.token,
+                    outcome=action.outcome,
+                    reason=action.reason,
+                    exit_code=action.exit_code,
+                    ended_at=now,
+                )
+                note(self._ports, record.token, said, action.reason, action.fault)
         elif isinstance(action, Withdraw) and record.bid_id is not None:
             if not give_back(self._ports, record):
                 return
@@ -333,23 +338,31 @@ class Watcher:
         forget(self._ports, record)
 
     def _observe(self, action: Observe, view: TaskView, now: datetime) -> None:
-        record = view.record
+        record, ports = view.record, self._ports
         changes: dict[str, object] = {"bid_state": action.state}
         if action.state is BidState.ALLOCATED and record.began_at is None:
             changes["began_at"] = now
-            withdraw_doubles(
-                self._ports, record, self._ports.provider.market.bids(name=record.wire_name)
-            )
+            if not may_be_doubled(record, now):  # else this very tick ends with a look at all
+                named = ports.provider.market.bids(name=record.wire_name)
+                withdraw_doubles(ports, record, named)
         had_nodes = record.began_at is not None and record.bid_state not in (None, BidState.PAUSED)
         if action.state is BidState.OPEN and had_nodes:
             changes.update(preemptions=record.preemptions + 1, preempted_at=now, recovered_at=None)
         elif action.state is BidState.ALLOCATED:
             changes.update(preempted_at=None, recovered_at=None)
-        self._ports.journal.update(record.token, **changes)
-        if action.state is BidState.OPEN and record.bid_state is BidState.ALLOCATED:
-            said, why = "the market took the nodes", "its notice was not seen from here"
-            note(self._ports, record.token, said, why, Fault.MARKET)
-        note(self._ports, record.token, _WORDS[action.state], fault=_FAULTS.get(action.state))
+        with ports.journal.together():
+            ports.journal.update(record.token, **changes)
+            if action.state is BidState.OPEN and record.bid_state is BidState.ALLOCATED:
+                said, why = "the market took the nodes", "its notice was not seen from here"
+                note(ports, record.token, said, why, Fault.MARKET)
+            note(ports, record.token, _WORDS[action.state], fault=_FAULTS.get(action.state))
+
+
+def _may_begin(record: TaskRecord, seats: Seats) -> bool:
+    """Whether there is anything to do for a record before it has a bid: most of a large group only wait for a seat."""
+    if record.step is Step.HELD:
+        return record.cancel_asked or bool(record.spec.after) or seats.has_one(record)
+    return record.step is Step.INTENDED
 
 
 def _fault_of(trouble: FlowError) -> Fault:

@@ -336,6 +336,7 @@ class World:
         )
         self.events: Table[EventRow] = Table("event", archive)
         self.replies: Table[ReplyRow] = Table("reply", archive)
+        self._tables = [each for each in vars(self).values() if isinstance(each, Table)]
 
     @property
     def meta(self) -> Meta:
@@ -357,7 +358,7 @@ class World:
 
     def tables(self) -> Iterator[Table[Row]]:  # type: ignore[type-var]
         """Yield every table."""
-        yield from (each for each in vars(self).values() if isinstance(each, Table))
+        yield from self._tables
 
     def next_due(self) -> datetime | None:
         """Return when the world next changes by itself."""

@@ -328,6 +328,7 @@ def test_what_is_written_together_is_written_whole(journal):
             journal.log(one.token, TaskEvent(at=one.created_at, what="submitted"))
     taken = attrs.evolve(two, token="another")
     with contextlib.suppress(NameTaken), journal.together():
+        journal.update(one.token, membership=7)
         journal.add(two)
         journal.add(taken)
 
