@@ -104,7 +104,7 @@ class DockerMarket:
         bid = self._estate.bid(bid_id)
         if not bid.is_live:
             raise Conflict(f"{bid.name} has ended")
-        if limit is not None or paused is not None:
+        if paused or limit not in (None, bid.limit):
             raise Unsupported(
                 "containers of this machine cost nothing, so there is no price to change and nothing to pause"
             )

@@ -39,7 +39,7 @@ class DockerRig(Rig):
     a_while_s = 0.5
     resolution_s = 0.001
     may_lack = (
-        "account", "usage", "catalog", "amend-limit", "pause", "attach",
+        "account", "usage", "catalog", "pause", "attach",
         # There is no market, no account and there are no credentials.
         "outbid", "relent", "set_price", "refuse_login", "instance_quota", "volume_quota", "teammate_bids",
     )  # fmt: skip
