@@ -16,9 +16,9 @@ from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-from flow_adapters.contents import END_OF_TAR, Contents, changed, read_contents, stretches
+from flow_adapters.deltas import Delta, Deltas
 from flow_adapters.ssh.session import Feed
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
@@ -27,7 +27,6 @@ from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 
-_PIECE = 256 << 10
 _TAIL = 2_000
 #: Less than this is sent to each node from here: asking a fellow takes longer.
 WORTH_SHARING = 1 << 20
@@ -45,23 +44,9 @@ def fellow_name(node: Node) -> str:
     return f"node-{node.rank}"
 
 
-@frozen
-class _Delta:
-    """What is sent to a node: stretches of the archive, then a tar's end unless they have it."""
-
-    stretches: tuple[tuple[int, int], ...]
-    gone: tuple[str, ...] = ()
-    completes: bool = False
-
-    @property
-    def size(self) -> int:
-        """How many bytes that is."""
-        return sum(long for _, long in self.stretches) + self.completes * len(END_OF_TAR)
-
-    def head(self, **more: object) -> bytes:
-        """Return the line that announces it."""
-        told = {"size": self.size, "complete": self.completes, "gone": self.gone, **more}
-        return json.dumps(told).encode() + b"\n"
+def head_of(delta: Delta, **more: object) -> bytes:
+    """Return the line that announces what is sent."""
+    return json.dumps({**delta.head, **more}).encode() + b"\n"
 
 
 @define(eq=False)
@@ -85,22 +70,11 @@ class Upload:
 
     def __init__(self, bundle: Bundle, nodes: Collection[Node]) -> None:
         self.archive = Path(bundle.location)
+        self.deltas = Deltas(self.archive)
         self._are_many = len(nodes) > 1
-        self._contents: dict[Path, Contents | None] = {}
-        self._sources: dict[_Delta, _Source] = {}
+        self._sources: dict[Delta, _Source] = {}
 
-    def delta(self, has: str, dirty: Collection[str]) -> _Delta:
-        """Return what to send to a node with the snapshot `has`, but for the paths `dirty`."""
-        new = self._read(self.archive)
-        old = self._earlier(has) if has and new is not None else None
-        if new is None:
-            return _Delta(((0, self.archive.stat().st_size),))
-        if old is None:
-            return _Delta(((0, new.size),))
-        members, gone = changed(new, old, dirty)
-        return _Delta(tuple(stretches(members)), tuple(gone), completes=True)
-
-    def source(self, delta: _Delta, node: Node) -> _Source | None:
+    def source(self, delta: Delta, node: Node) -> _Source | None:
         """Return who keeps a copy of `delta` for fellows: another node, or `node` itself from now on."""
         if not self._are_many or delta.size < WORTH_SHARING:
             return None
@@ -110,23 +84,12 @@ class Upload:
             source = self._sources[delta] = _Source(node, future)
         return source
 
-    def forget(self, delta: _Delta, source: _Source) -> None:
+    def forget(self, delta: Delta, source: _Source) -> None:
         """Have nobody else ask this source, which is about to drop its copy."""
         if self._sources.get(delta) is source:
             del self._sources[delta]
         if not source.path.done():
             source.path.set_result(None)
-
-    def _earlier(self, digest: str) -> Contents | None:
-        for path in self.archive.parent.glob("*.tar"):
-            if path.name.startswith(digest + "."):
-                return self._read(path)
-        return None
-
-    def _read(self, archive: Path) -> Contents | None:
-        if archive not in self._contents:
-            self._contents[archive] = read_contents(archive)
-        return self._contents[archive]
 
 
 class UploadJob:
@@ -175,11 +138,11 @@ class UploadJob:
 
     async def _pieces(self, said: asyncio.Queue[dict[str, Any]]) -> Feed:
         state = await said.get()
-        delta = self._upload.delta(state["has"], state["dirty"])
+        delta = self._upload.deltas.since(state["has"], state["dirty"])
         with self._upload.archive.open("rb") as archive:
             source = self._upload.source(delta, self.node) if state["way"] else None
             if source is None:
-                yield delta.head()
+                yield head_of(delta)
                 async for piece in _bytes_of(archive, delta):
                     yield piece
             elif source.node is self.node:
@@ -192,13 +155,13 @@ class UploadJob:
     async def _shared(
         self,
         archive: IO[bytes],
-        delta: _Delta,
+        delta: Delta,
         source: _Source,
         said: asyncio.Queue[dict[str, Any]],
     ) -> Feed:
         """Send the bytes, then wait with the end until fellows have had theirs from this node."""
         try:
-            yield delta.head(keep=True)
+            yield head_of(delta, keep=True)
             async for piece in _bytes_of(archive, delta):
                 yield piece
             kept = await said.get()
@@ -211,7 +174,7 @@ class UploadJob:
     async def _taken(
         self,
         archive: IO[bytes],
-        delta: _Delta,
+        delta: Delta,
         source: _Source,
         said: asyncio.Queue[dict[str, Any]],
     ) -> Feed:
@@ -220,9 +183,9 @@ class UploadJob:
         try:
             path = await asyncio.shield(source.path)
             if path is None:
-                yield delta.head()
+                yield head_of(delta)
             else:
-                yield delta.head(fellow=fellow_name(source.node), path=path)
+                yield head_of(delta, fellow=fellow_name(source.node), path=path)
                 came = await said.get()
                 if came.get("got"):
                     return
@@ -237,12 +200,6 @@ class UploadJob:
             yield piece
 
 
-async def _bytes_of(archive: IO[bytes], delta: _Delta) -> Feed:
-    for start, length in delta.stretches:
-        archive.seek(start)
-        left = length
-        while left and (piece := archive.read(min(left, _PIECE))):
-            yield piece
-            left -= len(piece)
-    if delta.completes:
-        yield END_OF_TAR
+async def _bytes_of(archive: IO[bytes], delta: Delta) -> Feed:
+    for piece in delta.pieces(archive):
+        yield piece

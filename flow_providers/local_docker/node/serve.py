@@ -2,8 +2,11 @@
 
     report            the helper's state, with `alive`: whether the helper runs, and `oom`: what ran out of memory
     log OFFSET LIMIT  a stretch of the log, described as the helper's own `log` does
-    known JSON        whether a folder of the node holds a bundle already
-    unpack JSON       unpack the archive that follows below a folder, and nowhere else; `lost` says why it can't be
+    known JSON        whether a folder holds a bundle already; if not, which one it `has` that came last, and which of
+                      that one's files are `dirty`, changed or gone since
+    unpack JSON       unpack the tar that follows, `size` bytes long, below a folder and nowhere else; unless that does
+                      `complete` what is there it is all of the bundle. `gone` are paths that are no longer in it,
+                      and go unless they were changed here. `lost` says why it can't be
 
 Starting something in a running container takes a tenth of a second and more; asking this takes none.
 Python 3.8, standard library only.
@@ -14,14 +17,20 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import stat
 import struct
 import sys
+from collections.abc import Iterable
 from typing import Any
 
-# ruff: noqa: PTH101, PTH103, PTH104, PTH108, PTH112, PTH113, PTH114, PTH118, PTH123, PTH211, UP031
+# ruff: noqa: PTH101, PTH103, PTH104, PTH106, PTH108, PTH112, PTH113, PTH114, PTH118, PTH120, PTH123, PTH211, UP031
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 ENTRY = struct.Struct("<QIId")
 STREAMS = ("out", "err", "note")
+#: More than these and all is sent.
+MOST_DIRTY = 2_000
+#: Longer than any system's clock takes to tick, so that what changes later has another time.
+TICK_S = 0.02
 OOM = (
     ("/sys/fs/cgroup/memory.events", "oom_kill"),
     ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
@@ -90,30 +99,82 @@ def stretch(offset: int, limit: int, state: dict[str, Any]) -> tuple[dict[str, A
 
 
 def known(asked: dict[str, Any]) -> dict[str, Any]:
-    """Say whether the folder holds the bundle."""
+    """Say whether the folder holds the bundle, and what else it holds."""
     target = asked["target"]
     if os.environ.get("FLOW_LIVE"):
         return {"known": True}  # the workspace is the very folder that the code would come from
-    return {"known": os.path.isdir(target) and loaded("uploads").get(target) == asked["digest"]}
+    has, files = noted(target)
+    if has == asked["digest"] and os.path.isdir(target):
+        return {"known": True}
+    seen = looks(target, files) if has else {}
+    dirty = [name for name in seen if seen[name] != files[name]]
+    if not seen or len(dirty) > MOST_DIRTY:
+        has, dirty = "", []
+    return {"known": False, "has": has, "dirty": dirty}
 
 
 def unpacked(asked: dict[str, Any]) -> dict[str, Any]:
     """Unpack what follows; which bundle the folder holds is forgotten before and noted after."""
     import tarfile
+    import time
 
     target, source = asked["target"], Taken(asked["size"])
     try:
-        note(target, None)
+        files = noted(target)[1]
+        note(target, "", files)
         os.makedirs(target, exist_ok=True)
+        came = []
         with tarfile.open(fileobj=source, mode="r|*") as tar:  # type: ignore[call-overload]
             for member in tar:
-                place(tar, member, target)
-        note(target, asked["digest"])
+                came += place(tar, member, target)
+        gone = set(asked["gone"] if asked["complete"] else files) - set(came)
+        remove(target, {name: files[name] for name in gone if name in files})
+        time.sleep(TICK_S)  # noqa: TID251  # on a node
+        kept = (
+            {name: files[name] for name in files if name not in gone} if asked["complete"] else {}
+        )
+        note(target, asked["digest"], dict(kept, **looks(target, came)))
         return {}
     except (OSError, tarfile.TarError) as error:
         return {"lost": "%s: %s" % (target, error)}
     finally:
         while source.read(1 << 20):
+            pass
+
+
+def looks(target: str, names: Iterable[str]) -> dict[str, Any]:
+    """Return what changes with each file: all of it, a folder's mode alone, None where it isn't or behind a link."""
+    top = os.path.realpath(target)
+    real: dict[str, bool] = {}
+    found: dict[str, Any] = {}
+    for name in names:
+        path = os.path.join(top, name)
+        above = os.path.dirname(path)
+        if above not in real:
+            real[above] = os.path.realpath(above) == above
+        try:
+            seen = os.lstat(path) if real[above] else None
+        except OSError:
+            seen = None
+        if seen is None:
+            found[name] = None
+        elif stat.S_ISDIR(seen.st_mode):
+            found[name] = [seen.st_mode]
+        else:
+            times = [seen.st_mtime_ns, seen.st_ctime_ns]
+            found[name] = [seen.st_mode, seen.st_size, *times, seen.st_ino]
+    return found
+
+
+def remove(target: str, files: dict[str, Any]) -> None:
+    """Remove what is as it was when it came; a folder with something else in it stays."""
+    seen = looks(target, files)
+    for name in sorted(files, reverse=True):
+        path = os.path.join(target, name)
+        try:
+            if seen[name] == files[name]:
+                os.rmdir(path) if len(files[name]) == 1 else os.unlink(path)
+        except OSError:
             pass
 
 
@@ -130,18 +191,37 @@ class Taken:
         return data
 
 
-def note(target: str, digest: Any) -> None:
+def noted(target: str) -> tuple[str, dict[str, Any]]:
+    """Return which bundle a folder holds, and what the files that came look like; "" while some are on their way."""
+    known = loaded(note_name(target))
+    return str(known.get("digest", "")), known.get("files", {})
+
+
+def note(target: str, digest: str, files: dict[str, Any]) -> None:
     """Remember which bundle a folder holds."""
-    uploads = dict(loaded("uploads"), **{target: digest})
-    os.makedirs(HOME, exist_ok=True)
-    new = os.path.join(HOME, "uploads.%d" % os.getpid())
+    name = os.path.join(HOME, note_name(target))
+    folder = os.path.dirname(name)
+    if os.path.isfile(folder):  # as boxes of earlier versions have it
+        os.unlink(folder)
+    os.makedirs(folder, exist_ok=True)
+    new = "%s.%d" % (name, os.getpid())
     with open(new, "w") as file:
-        json.dump(uploads, file)
-    os.rename(new, os.path.join(HOME, "uploads"))
+        json.dump({"digest": digest, "files": files}, file)
+    os.rename(new, name)
 
 
-def place(tar: Any, member: Any, target: str) -> None:
-    """Put one member where it belongs; what stands there gives way, links too: nothing is written through one."""
+def note_name(target: str) -> str:
+    """Return the name of the file that tells of a folder."""
+    import hashlib
+
+    return "uploads/" + hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
+
+
+def place(tar: Any, member: Any, target: str) -> list[str]:
+    """Put one member where it belongs, and return its name; what stands there gives way, links too.
+
+    Nothing is written through a link.
+    """
     import shutil
     import tarfile
 
@@ -149,7 +229,7 @@ def place(tar: Any, member: Any, target: str) -> None:
     if member.name.startswith("/") or ".." in parts:
         raise tarfile.TarError("%r would land outside the folder" % member.name)
     if not parts:
-        return
+        return []
     path = target
     for part in parts[:-1]:
         path = os.path.join(path, part)
@@ -162,7 +242,7 @@ def place(tar: Any, member: Any, target: str) -> None:
             os.unlink(path)
         os.makedirs(path, exist_ok=True)
         os.chmod(path, member.mode & 0o777 | 0o700)
-        return
+        return ["/".join(parts)]
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     elif os.path.lexists(path):
@@ -179,6 +259,7 @@ def place(tar: Any, member: Any, target: str) -> None:
         os.utime(path, (member.mtime, member.mtime))
     else:
         raise tarfile.TarError("%r is neither file, folder nor symlink" % member.name)
+    return ["/".join(parts)]
 
 
 def lives() -> bool:
