@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from flow_adapters.clocks import SystemClock
+from flow_core.services.data_buckets import MARGIN
 from tests.local_docker.engine import BARE_IMAGE, refuse
 from tests.local_docker.user import User
 from tests.s3_service import s3fs_problem, serving
@@ -25,7 +27,7 @@ def user(tmp_path: Path, docker_host: str) -> User:
 
 
 def test_a_bucket_is_mounted_though_the_image_has_nothing_for_it(user: User):
-    """Objects are files, what is written becomes an object, and the command can't mount anything itself."""
+    """Objects are files, what is written becomes one but in a copy, and the command can't mount anything itself."""
     if problem := s3fs_problem():
         refuse(problem)
     look = "cat /data/one; echo two > /data/two; grep CapEff /proc/self/status"
@@ -36,15 +38,53 @@ def test_a_bucket_is_mounted_though_the_image_has_nothing_for_it(user: User):
         (user.home / "mine").mkdir()
         os.chown(user.home / "mine", 1234, 1234)
         live = ["--live", str(user.home / "mine"), "--option", "user=1234"]
-        user.flow("submit", "cat /data/two > copy", "-i", "cpu", *mount, *live, "--yes")
+        copied = ("--mount", "s3://data/part?copy:/copied")
+        write = (
+            "cat /data/two /copied/one > copy; echo three > /copied/three; echo four > /data/four"
+        )
+        user.flow("submit", write, "-i", "cpu", *mount, *copied, *live, "--yes")
         texts = service.texts()
     copy = user.home / "mine" / "copy"
     capabilities = int(said.partition("CapEff:")[2].split()[0], 16)
 
     assert "one\n" in said
-    assert {"part/one": "one\n", "part/two": "two\n"} == texts
+    assert {"part/one": "one\n", "part/two": "two\n", "part/four": "four\n"} == texts
     assert 0 == capabilities & SYS_ADMIN
-    assert ("two\n", 1234) == (copy.read_text(), copy.stat().st_uid)
+    assert ("two\none\n", 1234) == (copy.read_text(), copy.stat().st_uid)
+
+
+def test_expiring_keys_are_renewed_in_the_container(user: User):
+    """Keys of a credential_process that soon expire are replaced while the command runs, and a new mount shows."""
+    if problem := s3fs_problem():
+        refuse(problem)
+    look = "echo $(ls -d /opt/flow/s3/*); cat /data/one"
+    line = f"{look}; until [ -e done ]; do sleep 0.1; done; {look}"
+    with serving(part__one="one\n") as service:
+        told = {
+            "Version": 1,
+            "AccessKeyId": service.access_key,
+            "SecretAccessKey": service.secret_key,
+        }
+        (user.home / "keys.py").write_text(
+            "import datetime as d, json\n"
+            # Some seconds after the command has begun they are due.
+            f"end = d.datetime.now(d.timezone.utc) + d.timedelta(seconds={MARGIN.total_seconds() + 8})\n"
+            f"print(json.dumps({{**{told!r}, 'Expiration': end.isoformat()}}))\n"
+        )
+        (user.home / ".aws").mkdir()
+        (user.home / ".aws" / "config").write_text(
+            f"[default]\ncredential_process = {sys.executable} {user.home}/keys.py\nendpoint_url = {service.url}\n"
+        )
+        mount = ["--mount", "s3://data/part:/data", "--option", "network=host", "--no-code"]
+        user.flow("submit", line, "-i", "cpu", "--name", "long", *mount, "--yes", "-d")
+        for _ in range(100):
+            if "its nodes have new keys" in user.flow("status", "long", "--json"):
+                break
+        user.flow("ssh", "long", "--", "touch done")
+        log = user.run("logs", "long", "-f").stdout.splitlines()
+
+    assert ["one", "one"] == log[1::2]
+    assert log[0] != log[2]
 
 
 def test_a_folder_of_this_machine_is_mounted(user: User):

@@ -31,6 +31,21 @@ def leave(env: dict[str, str]) -> None:
 
 def become(wanted: str, env: dict[str, str]) -> None:
     """Become the user USER[:GROUP], by numbers or names."""
+    about, user, group = named(wanted)
+    os.setgroups(os.getgrouplist(about.pw_name, group) if about else [])
+    os.setgid(group)
+    os.setuid(user)
+    env["HOME"] = about.pw_dir if about else "/"
+
+
+def owner() -> tuple[int, int] | None:
+    """Return whose the command's files are to be, user and group; None where that is who runs this."""
+    wanted = os.environ.get("FLOW_RUN_AS", "")
+    return named(wanted)[1:] if wanted and not os.geteuid() else None
+
+
+def named(wanted: str) -> tuple[pwd.struct_passwd | None, int, int]:
+    """Return what is known of USER[:GROUP], and both as numbers."""
     name, _, group = wanted.partition(":")
     try:
         about = pwd.getpwuid(int(name)) if name.isdigit() else pwd.getpwnam(name)
@@ -42,7 +57,4 @@ def become(wanted: str, env: dict[str, str]) -> None:
     main = about.pw_gid if about else 0
     if group:
         main = int(group) if group.isdigit() else grp.getgrnam(group).gr_gid
-    os.setgroups(os.getgrouplist(about.pw_name, main) if about else [])
-    os.setgid(main)
-    os.setuid(user)
-    env["HOME"] = about.pw_dir if about else "/"
+    return about, user, main

@@ -22,7 +22,8 @@ import time
 from typing import Any
 
 from flow_core.node.kit import s3_api
-from flow_core.node.kit.mounting import bind, call, claim, mounted_at, say, wait_for
+from flow_core.node.kit.leaving import owner
+from flow_core.node.kit.mounting import bind, call, claim, is_same, mounted_at, say, wait_for
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, path, save, write
 
@@ -152,6 +153,9 @@ def mount(about: dict[str, Any], keys: dict[str, Any], scratch: str) -> str:
         "mp_umask=0022",
         "rw" if about["writable"] else "ro",
     ]
+    own = owner()
+    if own is not None:
+        options += ["uid=%d" % own[0], "gid=%d" % own[1]]
     if scratch:
         options.append("tmpdir=%s" % scratch)
     if os.geteuid() == 0:
@@ -205,11 +209,40 @@ def copy(about: dict[str, Any], place: str, keys: dict[str, Any], scratch: str) 
         say("copying %s to %s" % (s3_api.named(about), target))
         try:
             shutil.rmtree(target + ".part", ignore_errors=True)
-            call("cp", "-r", staging, target + ".part")
+            # Not by cp, which a container's image may lack.
+            shutil.copytree(staging, target + ".part", symlinks=True, copy_function=shutil.copy)
+            give(target + ".part")
             os.rename(target + ".part", target)
+        except OSError as error:
+            raise StepFailed(
+                "%s could not be copied: %s" % (s3_api.named(about), why(error))
+            ) from None
         finally:
             let_go(staging)
-    bind(target, place, False, s3_api.named(about))
+    if owner() is None:
+        bind(target, place, False, s3_api.named(about))
+    elif not is_same(target, place):
+        # No link would do: it leads through folders that are root's alone.
+        claim(place, s3_api.named(about))
+        show(target, place)
+
+
+def give(top: str) -> None:
+    """Have a folder and all in it be the command's own."""
+    own = owner()
+    if own is None:
+        return
+    os.chown(top, *own)
+    for folder, folders, files in os.walk(top):
+        for name in folders + files:
+            os.chown(os.path.join(folder, name), *own, follow_symlinks=False)
+
+
+def why(error: OSError) -> str:
+    """Return a reason in words; of many files that could not be copied, the first one's."""
+    if isinstance(error, shutil.Error):
+        return str(error.args[0][0][2])
+    return str(error)
 
 
 def find_s3fs() -> str:
