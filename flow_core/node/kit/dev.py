@@ -41,7 +41,7 @@ def run(told: dict[str, Any], line: str | None) -> NoReturn:
     env = dict(os.environ, **given)
     env["FLOW_HOME"] = HOME
     workspace = os.getcwd()
-    folder = os.path.join(workspace, told.get("folder", ""))
+    folder = os.path.normpath(os.path.join(workspace, told.get("folder", "")))
     if not os.path.isdir(folder):
         fail("%s is no folder on the box" % folder)
     sign_in(told.get("who", ""), line)
