@@ -12,11 +12,16 @@ import socket
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from flow_core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    import ssl
+
+    from flow_providers.local_docker.plugs import Plug
 
 _FORMS = "unix:///PATH, tcp://HOST:PORT or ssh://USER@HOST"
 
@@ -50,8 +55,13 @@ class Address:
         """Whether it is surely on this machine, with this machine's GPUs and folders."""
         return bool(self.path) or self.host in ("localhost", "127.0.0.1", "::1")
 
-    def connected(self, timeout_s: float) -> socket.socket:
-        """Return a new connection. Raises `OSError`."""
+    def connected(self, timeout_s: float, *, half_closes: bool = False) -> Plug:
+        """Return a new connection, of whose two ways one can end alone if it `half_closes`.
+
+        Raises:
+            OSError: it didn't come about.
+            Misconfigured: the certificates for it aren't where they were said to be.
+        """
         if self.ssh:
             return _over_ssh(self.ssh)
         if self.path:
@@ -67,12 +77,31 @@ class Address:
         plug.settimeout(timeout_s)
         if not self.certificates:
             return plug
+        try:
+            context = self._trust()
+            if half_closes:
+                from flow_providers.local_docker.plugs import TlsPlug
+
+                return TlsPlug(plug, context, self.host)
+            return context.wrap_socket(plug, server_hostname=self.host)
+        except BaseException:
+            plug.close()
+            raise
+
+    def _trust(self) -> ssl.SSLContext:
         import ssl
 
         folder = Path(self.certificates)
-        context = ssl.create_default_context(cafile=str(folder / "ca.pem"))
-        context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-        return context.wrap_socket(plug, server_hostname=self.host)
+        names = {name: folder / f"{name}.pem" for name in ("ca", "cert", "key")}
+        missing = [path.name for path in names.values() if not path.is_file()]
+        if missing:
+            raise Misconfigured(
+                f"the Docker engine at {self} is to be reached by TLS, and {folder} has no {', '.join(missing)}",
+                hint="DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem",
+            )
+        context = ssl.create_default_context(cafile=str(names["ca"]))
+        context.load_cert_chain(names["cert"], names["key"])
+        return context
 
 
 def find_address(environ: Mapping[str, str], *, said: str | None = None) -> Address:

@@ -17,14 +17,17 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from attrs import frozen
 
 from flow_core.domain.run import Stream
 from flow_providers.local_docker.address import Address
-from flow_providers.local_docker.errors import refusal, unreached
+from flow_providers.local_docker.errors import meant, refusal, unreached
+
+if TYPE_CHECKING:
+    from flow_providers.local_docker.plugs import Plug
 
 #: Seconds of silence after which a request counts as unanswered. Building and pulling tell something all the time.
 ANSWER_S = 120.0
@@ -83,13 +86,12 @@ class Engine:
 
     def hijacked(self, path: str, body: object) -> Hijacked:
         """Post `body` and return the connection, which from then on carries bytes both ways."""
-        connection = _Connection(self.address, timeout_s=HIJACK_S)
+        connection = _Connection(self.address, timeout_s=HIJACK_S, half_closes=True)
         text = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Connection": "Upgrade", "Upgrade": "tcp"}
         try:
             connection.request("POST", quote(path), body=text, headers=headers)
-            plug = connection.sock
-            assert plug is not None
+            plug: Plug = connection.sock
             head = _head(plug)
         except OSError as error:
             connection.close()
@@ -98,7 +100,7 @@ class Engine:
         if status not in (101, 200):
             rest = plug.recv(65_536)
             connection.close()
-            raise refusal(status, _words(rest))
+            raise refusal(meant(status, _words(rest)), _words(rest))
         plug.settimeout(None)
         return Hijacked(plug)
 
@@ -122,8 +124,11 @@ class Engine:
         try:
             connection.request(method, target, body=given, headers=sent)
             answer = connection.getresponse()
-            if answer.status >= 400 and answer.status not in fine:
-                raise refusal(answer.status, _words(answer.read()))
+            if answer.status >= 400:
+                words = _words(answer.read())
+                status = meant(answer.status, words)
+                if status not in fine:
+                    raise refusal(status, words)
             yield answer
         except http.client.HTTPException as error:
             raise unreached(OSError(str(error) or "it broke off"), str(self.address)) from error
@@ -140,7 +145,7 @@ class Engine:
 class Hijacked:
     """A connection to what runs in a container. Closing it ends nothing there."""
 
-    plug: socket.socket
+    plug: Plug
 
     def frames(self) -> Iterator[tuple[Stream, bytes]]:
         """Yield what is written to either stream, until the end. `TimeoutError` is the plug's."""
@@ -174,16 +179,19 @@ class Hijacked:
 
 
 class _Connection(http.client.HTTPConnection):
-    def __init__(self, address: Address, *, timeout_s: float = ANSWER_S) -> None:
+    def __init__(
+        self, address: Address, *, timeout_s: float = ANSWER_S, half_closes: bool = False
+    ) -> None:
         super().__init__("localhost" if address.path else address.host, timeout=timeout_s)
         self._address = address
         self._timeout_s = timeout_s
+        self._half_closes = half_closes
 
     def connect(self) -> None:
-        self.sock = self._address.connected(self._timeout_s)
+        self.sock = self._address.connected(self._timeout_s, half_closes=self._half_closes)
 
 
-def _head(plug: socket.socket) -> str:
+def _head(plug: Plug) -> str:
     """Read an answer's head and not a byte more: what follows belongs to the stream."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):

@@ -35,10 +35,21 @@ def unreached(error: OSError, place: str) -> FlowError:
         )
     if isinstance(error, TimeoutError):
         return Transient(f"the Docker engine at {place} gave no answer in time")
+    if type(error).__module__ == "ssl":
+        return NotAuthorized(
+            f"the Docker engine at {place} and this machine don't trust each other: {error}",
+            hint="DOCKER_CERT_PATH names the folder of ca.pem, cert.pem and key.pem, which its owner gives you",
+        )
     reason = error.strerror or str(error) or type(error).__name__
     return Transient(
         f"the Docker engine at {place} could not be reached: {reason}", hint=_START_HINT
     )
+
+
+def meant(status: int, words: str) -> int:
+    """Return the status that Docker has for what an engine says: Podman answers 500 to what is a matter of state."""
+    signs = ("is already in use", "container state improper")
+    return 409 if status == 500 and any(each in words for each in signs) else status
 
 
 def refusal(status: int, words: str) -> FlowError:
@@ -56,11 +67,20 @@ def refusal(status: int, words: str) -> FlowError:
 
 
 def _is_about_the_request(words: str) -> bool:
-    signs = ("OCI runtime", "device driver", "invalid", "mounts denied", "not found", "no such")
+    # Docker's words for what it runs containers by are "OCI runtime", Podman's are "OCI permission" and others.
+    signs = ("OCI ", "device driver", "invalid", "mounts denied", "not found", "no such")
     return any(each in words for each in signs)
 
 
 def _advice(words: str) -> str | None:
     if "device driver" in words:
         return "GPUs in containers need NVIDIA's container toolkit on this machine"
+    if "container-init" in words:
+        return "Podman needs a first process for containers: install the package catatonit"
+    if "HTTPS server" in words:
+        return "it wants TLS: set DOCKER_TLS_VERIFY=1, and DOCKER_CERT_PATH to the folder of its certificates"
+    if "rlimit" in words:
+        return (
+            "Podman wants higher limits than it may have: lower default_ulimits in containers.conf"
+        )
     return None

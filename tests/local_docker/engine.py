@@ -76,8 +76,8 @@ def refuse(why: str) -> None:
 
 
 @contextmanager
-def started_engine(folder: Path) -> Iterator[str]:
-    """Start an engine with all its files in `folder`, and yield its address."""
+def started_engine(folder: Path, *more: str) -> Iterator[str]:
+    """Start an engine with all its files in `folder`, and yield its address; `more` are words for `dockerd`."""
     host = f"unix://{folder}/docker.sock"
     command = [
         "dockerd",
@@ -86,6 +86,7 @@ def started_engine(folder: Path) -> Iterator[str]:
         *("--exec-root", str(folder / "exec")),
         *("--pidfile", str(folder / "pid")),
         *("--log-level", "warn"),
+        *more,
     ]
     with (folder / "log").open("ab") as log:
         daemon = subprocess.Popen(command, stdout=log, stderr=log)
@@ -96,6 +97,12 @@ def started_engine(folder: Path) -> Iterator[str]:
         daemon.terminate()
         daemon.wait(60)
         unmounted(folder)
+
+
+def require_own_engine() -> None:
+    """Skip, or fail on CI, where a test can't start an engine of its own."""
+    if lack := _lack():
+        refuse(lack)
 
 
 def unmounted(folder: Path) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -25,7 +23,7 @@ from flow_providers.local_docker.labels import BID, CLAIM, ENDED, new_record
 from tests.local_docker.engine import (
     BARE_IMAGE,
     engine_folder,
-    refuse,
+    require_own_engine,
     started_engine,
     with_images,
 )
@@ -163,8 +161,7 @@ def test_prices_cannot_be_changed_nor_bids_paused(
 
 def test_a_task_goes_on_after_its_engine_was_restarted(tmp_path: Path, clock: ManualClock):
     """Containers come back with their engine, and the command runs again on the same disk."""
-    if shutil.which("dockerd") is None or os.geteuid() != 0:
-        refuse("only root can start and stop an engine of the tests' own")
+    require_own_engine()
     real = SystemClock()
     with engine_folder() as folder:
         with started_engine(folder) as host:
