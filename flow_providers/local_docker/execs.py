@@ -55,8 +55,8 @@ class Execs:
             "AttachStdout": True,
             "AttachStderr": not terminal,
             "Tty": terminal,
-            # A name without a value takes the variable away.
-            "Env": ["FLOW_SCRIPT", f"FLOW_CALL={call}", *env],
+            # Emptied, for it is long. Docker would take away a name without a value; Podman refuses one.
+            "Env": ["FLOW_SCRIPT=", f"FLOW_CALL={call}", *env],
             "WorkingDir": WORKSPACE,
         }
         try:
