@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 
 import pytest
 
 from flow_adapters.clocks import SystemClock
-from tests.local_docker.engine import BARE_IMAGE
+from tests.local_docker.engine import BARE_IMAGE, PYTHON_IMAGE
 from tests.local_docker.user import User
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -35,6 +36,15 @@ else:
     peer.sendall(str(rank).encode())
     total = int(peer.recv(16))
 print("rank %d of %d: %d, first is %s" % (rank, count, total, socket.gethostbyname("node-0") == place[0]))
+"""
+
+
+#: Says what a container may use, by either form of cgroups: microseconds of 100,000, bytes, KB, and limits.
+LOOK = """
+cd /sys/fs/cgroup; echo its cpu=$(cat cpu.max || cat cpu/cpu.cfs_quota_us)
+echo its memory=$(cat memory.max || cat memory/memory.limit_in_bytes)
+echo its shm=$(df -k /dev/shm | awk 'END { print $2 }')
+echo its limits=$(ulimit -n; ulimit -l; ulimit -s)
 """
 
 
@@ -83,6 +93,33 @@ def test_memory_that_ran_out_is_named(user: User):
 
     assert 137 == said.returncode
     assert "ran out of memory" in said.stdout + said.stderr + user.flow("status", "hungry")
+
+
+def test_a_failed_command_is_tried_again_within_the_same_limits(user: User):
+    """`--retries` runs it once more on the same disk; CPUs, memory, /dev/shm and limits are as they were asked for."""
+    line = f"[ -e tried ] || {{ touch tried; exit 5; }}; {LOOK}"
+    options = [f"--option=local-docker.{each}" for each in ("cpus=0.5", "memory=96m", "shm=24m")]
+    said = user.flow("submit", line, "-i", "cpu", "--retries", "1", *options, "--yes")
+    found = dict(line.split("=", 1) for line in said.splitlines() if line.startswith("its "))
+    raised = ("--ulimit", "nofile=1048576:1048576", "--ulimit", "memlock=-1:-1")
+    # An engine that may not raise limits, as in a container of its own, gives those that it has.
+    may = _docker(user.host, *raised, "true").returncode == 0
+    own = _docker(user.host, "sh", "-c", "ulimit -n; ulimit -l; ulimit -s").stdout.split()
+
+    assert "attempt 2 begins" in said
+    assert 0.5 == int(found["its cpu"].split()[0]) / 100_000
+    assert 96 << 20 == int(found["its memory"])
+    assert 24 << 10 == int(found["its shm"])
+    limits = found["its limits"].split()
+    assert (["1048576", "unlimited", "65536"] if may else own) == limits
+
+
+def _docker(host: str, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run something by `docker` itself in the test image; options come first."""
+    program = next(place for place, word in enumerate(words) if word in ("true", "sh"))
+    options, command = words[:program], words[program:]
+    call = ("docker", "--host", host, "run", "--rm", *options, PYTHON_IMAGE, *command)
+    return subprocess.run(call, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_a_task_ends_at_its_time(user: User):

@@ -1,4 +1,4 @@
-"""Everything that Flow promises of a provider, tried on a real Docker engine; what nodes do, in a bare image too."""
+"""Everything that Flow promises of a provider, tried on a real Docker engine."""
 
 from __future__ import annotations
 
@@ -11,19 +11,12 @@ from flow_adapters.clocks import SystemClock
 from flow_core.domain.bid import Bid, Launch
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.ports.provider import Provider, ProviderContext
-from flow_providers.conformance import (
-    Controls,
-    FleetContract,
-    LogsContract,
-    ProviderContract,
-    Rig,
-    ShellContract,
-)
+from flow_providers.conformance import Controls, ProviderContract, Rig
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.address import parse_address
 from flow_providers.local_docker.engine import Engine
 from tests.local_docker.cut_wire import CutWire
-from tests.local_docker.engine import BARE_IMAGE, PYTHON_IMAGE
+from tests.local_docker.engine import BARE_IMAGE
 
 # Real processes on a shared machine: see RACING in the tests' conftest.
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.flaky(reruns=1)]
@@ -44,15 +37,14 @@ class DockerRig(Rig):
         "outbid", "relent", "set_price", "refuse_login", "instance_quota", "volume_quota", "teammate_bids",
     )  # fmt: skip
 
-    def __init__(self, folder: Path, host: str, image: str) -> None:
+    def __init__(self, folder: Path, host: str) -> None:
         self.folder = folder
         self.host = host
-        self.image = image
         self.engine = Engine(parse_address(host))
         self.wire = CutWire(self.engine.address.path)
 
     def provider(self) -> Provider:
-        options = {"local-docker.host": self.wire.host, "local-docker.image": self.image}
+        options = {"local-docker.host": self.wire.host, "local-docker.image": BARE_IMAGE}
         return connect(
             ProviderContext(state_dir=str(self.folder), clock=SystemClock(), options=options)
         )
@@ -61,7 +53,7 @@ class DockerRig(Rig):
         return parse_shape("cpu")
 
     def launch(self, command: str, **told: object) -> Launch:
-        return evolve(super().launch(command, **told), image=self.image)  # type: ignore[arg-type]
+        return evolve(super().launch(command, **told), image=BARE_IMAGE)  # type: ignore[arg-type]
 
     @property
     def controls(self) -> Controls:
@@ -83,18 +75,12 @@ class DockerRig(Rig):
 
 
 class TestLocalDocker(ProviderContract):
-    """In an image that has Python."""
+    """In an image that holds a busybox and nothing else: no Python, no bash, no tar, no C library.
+
+    Whatever works there works in fuller ones, in which the stories of the other files run.
+    """
 
     @pytest.fixture
     def rig(self, tmp_path: Path, docker_host: str) -> Rig:
         """A rig over the session's engine."""
-        return DockerRig(tmp_path, docker_host, PYTHON_IMAGE)
-
-
-class TestInABareImage(FleetContract, ShellContract, LogsContract):
-    """What nodes do, in an image that holds a busybox and nothing else: no Python, no bash, no C library."""
-
-    @pytest.fixture
-    def rig(self, tmp_path: Path, docker_host: str) -> Rig:
-        """A rig over the session's engine."""
-        return DockerRig(tmp_path, docker_host, BARE_IMAGE)
+        return DockerRig(tmp_path, docker_host)

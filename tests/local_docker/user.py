@@ -18,6 +18,7 @@ from flow_providers.local_docker.labels import BID
 
 #: Seconds after which a command hangs.
 HANGS_S = 180.0
+_FLOW = (Path(sys.executable).parent / "flow", "--provider", "local-docker")
 
 
 @frozen
@@ -43,16 +44,21 @@ class User:
 
     def run(self, *words: str, settings: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command; `settings` are lines for the provider's section."""
-        folder = self.home / "code"
-        folder.mkdir(exist_ok=True)
         return subprocess.run(
-            [Path(sys.executable).parent / "flow", "--provider", "local-docker", *words],
-            cwd=folder,
+            [*_FLOW, *words],
+            cwd=self._folder(),
             env=self.environ(settings),
             capture_output=True,
             text=True,
             timeout=HANGS_S,
             check=False,
+        )
+
+    def begin(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start a command whose streams the caller reads, and which the caller ends."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            [*_FLOW, *words], cwd=self._folder(), env=self.environ(), stdout=pipe, stderr=pipe
         )
 
     def environ(self, more: str = "") -> dict[str, str]:
@@ -69,6 +75,11 @@ class User:
             "DOCKER_HOST": self.host,
             **dict(self.more),
         }
+
+    def _folder(self) -> Path:
+        folder = self.home / "code"
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def boxes(self, name: str = "") -> list[dict[str, Any]]:
         """Return the containers of this user's task, or of every bid."""
