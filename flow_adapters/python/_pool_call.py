@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,6 +21,8 @@ from flow_core.node.call import frames, pickling
 
 #: Answers beyond this many bytes wait in a file, not in memory.
 SPILL_BYTES = 4 << 20
+#: How many pieces of a large answer may wait to be written; each is as long as one reading.
+_MOST_WAITING = 8
 #: How much of what a call writes is kept for `logs()`, from its end.
 LOG_BYTES = 1 << 20
 #: The result of a call whose value waits in the file of its run, because it is large.
@@ -91,36 +94,94 @@ class Pending:
 
 
 class Answer:
-    """What comes back of one call: bytes in memory or in a file, sealed with the call's key."""
+    """What comes back of one call: bytes in memory or in a file, sealed with the call's key.
+
+    A large one is sealed and written by a thread of its own, so that the next piece is read meanwhile.
+    """
 
     def __init__(self, number: int) -> None:
         self.key = os.urandom(frames.KEY_BYTES)
         self._seal = frames.seal_of(self.key, number)
         self._file: Any = tempfile.SpooledTemporaryFile(max_size=SPILL_BYTES)  # noqa: SIM115
+        self._writer: _Writer | None = None
         self.size = 0
 
     def add(self, piece: bytes | bytearray | memoryview) -> None:
-        """Take the next piece."""
-        self._seal.update(piece)
-        self._file.write(piece)
+        """Take the next piece.
+
+        Raises:
+            OSError: there is no room for it, or for one before it.
+        """
         self.size += len(piece)
+        if self.size <= SPILL_BYTES:
+            self._take(piece)
+            return
+        if self._writer is None:
+            self._writer = _Writer(self._take)
+        self._writer.put(piece)
 
     def is_sealed(self, how: bytes, seal: bytes) -> bool:
-        """Whether whoever has the key said all this, and that it ended so."""
+        """Whether whoever has the key said all this, and that it ended so.
+
+        Raises:
+            OSError: not all of it found room.
+        """
         import hmac
 
+        if self._writer is not None:
+            self._writer.finish()
         self._seal.update(how)
         return hmac.compare_digest(bytes(self._seal.digest()), bytes(seal))
 
     def opened(self) -> IO[bytes]:
-        """Return the whole answer as a file, at its start."""
+        """Return the whole answer as a file, at its start; only once it is known to be sealed."""
         self._file.seek(0)
         found: IO[bytes] = getattr(self._file, "_file", self._file)
         return found
 
     def close(self) -> None:
         """Drop it."""
+        if self._writer is not None:
+            with suppress(OSError):
+                self._writer.finish()
         self._file.close()
+
+    def _take(self, piece: bytes | bytearray | memoryview) -> None:
+        self._seal.update(piece)
+        self._file.write(piece)
+
+
+class _Writer:
+    """A thread that takes pieces one after the other; a few may wait for it."""
+
+    def __init__(self, take: Callable[[Any], None]) -> None:
+        self._take = take
+        self._waiting: queue.Queue[Any] = queue.Queue(maxsize=_MOST_WAITING)
+        self._trouble: OSError | None = None
+        self._thread = threading.Thread(target=self._run, name="flow-answer", daemon=True)
+        self._thread.start()
+
+    def put(self, piece: Any) -> None:
+        self._waiting.put(piece)
+        self._raise()
+
+    def finish(self) -> None:
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+        self._raise()
+
+    def _run(self) -> None:
+        while (piece := self._waiting.get()) is not None:
+            if self._trouble is None:  # else what comes is dropped, so that nobody waits
+                try:
+                    self._take(piece)
+                except OSError as trouble:
+                    self._trouble = trouble
+
+    def _raise(self) -> None:
+        if self._trouble is not None:
+            raise self._trouble
 
 
 def value_in(file: IO[bytes], form: ResultFormat) -> Any:
