@@ -15,7 +15,9 @@ from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from flow_core.domain.slurm.converting import Conversion
+    from flow_core.domain.slurm.handing import Queue
     from flow_core.domain.slurm.waiting import Numbered
+    from flow_core.ports.provider import Provider
 
 _ENDINGS = (".slurm", ".sbatch")
 #: No batch script is longer; one argument of a command must hold it.
@@ -65,6 +67,7 @@ def explain(
         shape=instance_type,
         count=num_instances,
         known=lambda numbers: _tasks_with(invocation, numbers),
+        queue=lambda: _queue(invocation),
     )
     is_refused = bool(found.refusals or (strict and found.remarks))
     if to == "yaml" and not is_refused:
@@ -120,7 +123,14 @@ def read_script(
         number=10**6 + randbelow(10**8),
         known=lambda numbers: tasks_with(invocation.session().ports.journal, numbers),
         key=token_hex(16),
+        queue=lambda: queue_of(invocation.session().provider),
     )
+    if (
+        given.get("region") and found.task is not None
+    ):  # our own option outranks the script's partition
+        options = dict(found.task.get("options") or {})  # type: ignore[call-overload]
+        options.pop(f"{invocation.session().provider.name}.partition", None)
+        found.task["options"] = options
     problems = [*found.refusals, *(found.remarks if strict else ())]
     if problems or found.task is None:
         told = (
@@ -148,13 +158,17 @@ def conversion(
     number: int = 1,
     key: str = "",
     known: Callable[[Sequence[str]], Mapping[str, Numbered]] = lambda numbers: {},
+    queue: Callable[[], Queue | None] = lambda: None,
 ) -> Conversion:
     """Read a script's file and return what Flow makes of it; `known` finds the tasks that it waits for by number.
+
+    `queue` tells the provider's own, where it has one.
 
     Raises:
         InvalidRequest: there is no such file, or it is no text.
     """
     from flow_core.domain.slurm.converting import convert
+    from flow_core.domain.slurm.handing import NO_QUEUE
     from flow_core.domain.slurm.reading import read_batch
     from flow_core.domain.slurm.waiting import numbers_in
     from flow_core.domain.task_fields import READERS
@@ -179,6 +193,7 @@ def conversion(
         number=number,
         key=key,
         known=known(numbers) if numbers else {},
+        queue=queue() or NO_QUEUE,
         shape=READERS["instance_type"](shape, "instance_type") if shape else None,  # type: ignore[arg-type]
     )
 
@@ -191,6 +206,28 @@ def _tasks_with(invocation: Invocation, numbers: Sequence[str]) -> Mapping[str, 
 
     folder = state_dir(invocation.environ)
     return tasks_with(open_journal(folder), numbers) if folder.is_dir() else {}
+
+
+def _queue(invocation: Invocation) -> Queue | None:
+    """Return the queue of the provider that a submit would go to, which is asked nothing; None where none is known."""
+    from flow_adapters.wiring import load_settings
+    from flow_core.errors import FlowError
+
+    try:
+        name = load_settings(provider=invocation.provider, environ=invocation.environ).text(
+            "provider"
+        )
+        provider = invocation.provider_with(name, {}) if name else None
+    except FlowError:
+        return None
+    return queue_of(provider) if provider is not None else None
+
+
+def queue_of(provider: Provider) -> Queue:
+    """Return what the provider's own queue can be told."""
+    from flow_core.domain.slurm.handing import Queue
+
+    return Queue(provider.name, provider.limits.options)
 
 
 def _text(script: str) -> str:

@@ -18,6 +18,7 @@ from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import RunPhase, Stream
 from flow_core.domain.slurm.array import array_specs
 from flow_core.domain.slurm.converting import Conversion, convert
+from flow_core.domain.slurm.handing import Queue, names_partition
 from flow_core.domain.slurm.instances import Unserved, instances_for
 from flow_core.domain.slurm.reading import Reading, read_batch
 from flow_core.domain.slurm.waiting import numbers_in
@@ -148,6 +149,7 @@ class Outbox:
             key=str(request["key"]),
             shape=None if _names_a_type(reading) else record.spec.instance_type,
             known=tasks_with(self._ports.journal, numbers),
+            queue=Queue(self._ports.provider.name, self._ports.provider.limits.options),
         )
         if found.task is None:
             told = "".join(f"sbatch: error: {each}\n" for each in found.refusals)
@@ -171,7 +173,7 @@ class Outbox:
             secrets=record.spec.secrets,
             max_price=record.limit,
             max_spend=record.spec.max_spend,
-            region=record.spec.region,
+            region=None if names_partition(spec.options) else record.spec.region,
             env={**spec.env, ASKED_BY: record.token},
         )
         array = found.array

@@ -16,6 +16,7 @@ from flow_providers.slurm.offers import Offer
 
 #: The task options that this provider understands; see `ports.provider.Limits.options`.
 OPTIONS = {
+    "partition": "the partition, or several with commas between; a task's region says the same of one",
     "cpus": "CPUs of each node; without it 1, or with GPUs their share of the node's",
     "memory": "memory of each node, such as 64g; without it what the partition gives",
     "time": "Slurm's time limit, as sbatch takes it; without it the task's, else the partition's",
@@ -78,6 +79,11 @@ def read_options(options: Mapping[str, str], *, defaults: Mapping[str, str]) -> 
     if problems:
         raise InvalidRequest({"options": "; ".join(problems)})
     return asked
+
+
+def partitions_of(options: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the partitions that a task may go to; none for any."""
+    return tuple(filter(None, (each.strip() for each in options.get("partition", "").split(","))))
 
 
 def sbatch_words(

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from flow_core.errors import Misconfigured
 from flow_core.ports.provider import Limits, Provider, ProviderContext
-from flow_providers.slurm.asked import OPTIONS, SETTINGS
+from flow_providers.slurm.asked import OPTIONS, SETTINGS, partitions_of
 from flow_providers.slurm.catalog import Surveyor
 from flow_providers.slurm.estate import Estate
 from flow_providers.slurm.fleet import SlurmFleet
@@ -47,16 +47,18 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
     estate = Estate(login, _text(context, "folder") or FOLDER)
     surveyor = Surveyor(estate, names=_gpu_names(_text(context, "gpu_names") or ""))
     defaults = {name: value for name in SETTINGS if (value := _text(context, name))}
+    market = SlurmMarket(
+        estate,
+        surveyor,
+        clock=context.clock,
+        defaults=defaults,
+        python=python,
+        images=_images(_text(context, "images") or ""),
+    )
     return Provider(
         name=NAME,
-        market=SlurmMarket(
-            estate,
-            surveyor,
-            clock=context.clock,
-            defaults=defaults,
-            python=python,
-            images=_images(_text(context, "images") or ""),
-        ),
+        market=market,
+        offers=lambda options: market.within(partitions_of(options)),
         fleet=SlurmFleet(estate, surveyor),
         shell=SlurmShell(estate, surveyor, python=python),
         clock=context.clock,

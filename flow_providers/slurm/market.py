@@ -24,7 +24,7 @@ class SlurmMarket:
     """Implements `ports.market.Market`.
 
     `defaults` are settings that stand in for options; `python` runs the helper; `images` is what runs images, where it
-    is not to be found out on the login node.
+    is not to be found out on the login node. With `partitions`, only theirs is on offer.
     """
 
     def __init__(
@@ -36,6 +36,7 @@ class SlurmMarket:
         defaults: Mapping[str, str],
         python: str,
         images: str = "",
+        partitions: Collection[str] = (),
     ) -> None:
         self._estate = estate
         self._surveyor = surveyor
@@ -43,16 +44,40 @@ class SlurmMarket:
         self._defaults = defaults
         self._python = python
         self._images = images
+        self._partitions = partitions
+
+    def within(self, partitions: Collection[str]) -> SlurmMarket:
+        """Return the market of these partitions alone; of all where none are named."""
+        if not partitions:
+            return self
+        return SlurmMarket(
+            self._estate,
+            self._surveyor,
+            clock=self._clock,
+            defaults=self._defaults,
+            python=self._python,
+            images=self._images,
+            partitions=partitions,
+        )
 
     def quotes(self, shape: InstanceShape | None = None) -> Sequence[Quote]:
         """See `Market.quotes`. Without a shape, GPUs are offered by powers of two and by whole nodes."""
         now = self._clock.now()
+        cluster = self._surveyor.look()
         found = []
-        for offer in self._surveyor.look().offers:
+        for offer in cluster.offers:
+            if self._partitions and offer.partition.name not in self._partitions:
+                continue
             for count in _counts(offer, shape):
                 told = offer.quote(count, as_of=now)
                 if shape is None or shape.matches(told.shape, type_id=told.type_id):
                     found.append(told)
+        if self._partitions and not found and shape is None:
+            raise NoCapacity(
+                "; ".join(
+                    f"partition {name} has {_has(cluster, name)}" for name in self._partitions
+                )
+            )
         return found
 
     def place(self, request: BidRequest) -> Bid:

@@ -8,6 +8,7 @@ import pytest
 
 from flow_core.domain.shape import parse_shape
 from flow_core.domain.slurm.converting import Conversion, convert, members
+from flow_core.domain.slurm.handing import Queue
 from flow_core.domain.slurm.options import LONG, PYXIS
 from flow_core.domain.slurm.patterns import expanded
 from flow_core.domain.slurm.policy import Fate
@@ -209,6 +210,30 @@ def test_what_matters_to_a_queue_only_is_ignored_with_a_note():
 
     assert {Fate.IGNORED} == {each.fate for each in found.treated}
     assert len(found.remarks) >= 3
+
+
+QUEUE = Queue("hpc", ("partition", "account", "qos", "constraint", "cpus", "memory", "sbatch"))
+
+
+@pytest.mark.parametrize(
+    ("directives", "options"),
+    [
+        (["-p gpu,big -A lab -q high"], {"partition": "gpu,big", "account": "lab", "qos": "high"}),
+        (["-C 'ib&ssd'"], {"constraint": "ib&ssd"}),
+        (["--nice=10 --reservation=x", "--contiguous"], {"sbatch": "--nice=10 --reservation=x --contiguous"}),
+        (["--mem=8G -c 4"], {"memory": "8192m", "cpus": "4"}),
+        (["-N 2 -n 16 --mem-per-cpu=1G"], {"memory": "8192m", "cpus": "8"}),
+        (["--gres=gpu:h100:2 --mem-per-gpu=3G"], {"memory": "6144m"}),
+        (["--mem=0"], {"sbatch": "--mem=0"}),
+    ],
+)  # fmt: skip
+def test_a_cluster_is_told_what_its_queue_understands(directives: list[str], options: dict):
+    """Where the provider is a cluster, what a script says to the queue and of its share goes on to its sbatch."""
+    found = made(*directives, queue=QUEUE)
+
+    assert {f"hpc.{name}": value for name, value in options.items()} == spec_of(found).options
+    assert not [each for each in found.treated if each.fate is Fate.IGNORED]
+    assert {} == spec_of(made(*directives)).options
 
 
 def test_the_last_of_two_is_the_one_that_counts():

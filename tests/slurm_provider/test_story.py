@@ -52,10 +52,22 @@ def test_a_task_from_submit_to_its_end(user: User):
     assert [] == user.left()
 
 
-def test_a_look_inside_and_a_cancel(user: User):
-    """A command on the node of a running task is heard with its exit code; a cancelled task leaves Slurm's queue."""
-    user.flow("submit", "sleep 86400", "-i", "cpu", "--name", "nap", "--yes", "--detach")
+def test_a_script_a_look_inside_and_a_cancel(user: User):
+    """A script's partition, account, features and share of a node are what the cluster's sbatch was told.
+
+    A command on the node of a running task is heard with its exit code; a cancelled task leaves Slurm's queue.
+    """
+    script = user.home / "code" / "nap.slurm"
+    script.parent.mkdir()
+    script.write_text(
+        "#!/bin/bash\n#SBATCH -J nap -p urgent,short -A lab --nice=5 -c 2 --mem=300M\nsleep 86400\n"
+    )
+    user.flow("submit", "nap.slurm", "--region", "short", "--dry-run")
+    said = user.flow("submit", "nap.slurm", "--sbatch=-p urgent", "--yes", "--detach")
     user.until("nap", state="running")
+    [row] = user.cluster.run("squeue", "-h", "-o", "%P|%a|%C|%m").stdout.split()
+
+    assert ("urgent|lab|2|300M", True) == (row, "ignored" not in said)
     said = user.flow("ssh", "nap", "--", 'echo "in $(basename "$PWD")"; exit 7', code=7)
     user.flow("cancel", "nap", "--yes")
     user.until("nap", state="cancelled")

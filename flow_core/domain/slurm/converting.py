@@ -17,6 +17,7 @@ from attrs import frozen
 from flow_core.domain.duration import format_duration
 from flow_core.domain.names import LONGEST_NAME, problem_with_name
 from flow_core.domain.shape import InstanceShape
+from flow_core.domain.slurm.handing import NO_QUEUE, Queue, handed
 from flow_core.domain.slurm.instances import Instances, Unserved, instances_for
 from flow_core.domain.slurm.policy import Fate, Treated, treatment, warnings
 from flow_core.domain.slurm.reading import Reading
@@ -97,16 +98,18 @@ def convert(
     key: str = "",
     shape: InstanceShape | None = None,
     known: Mapping[str, Numbered] | None = None,
+    queue: Queue = NO_QUEUE,
 ) -> Conversion:
     """Return the task for the script `text`, which was read as `reading`.
 
     `wrapper` is the text of batch.sh, `script` its file's name, `arguments` become $1 and on, `number` is to be its
     SLURM_JOB_ID, `key` what its nodes know each other by when srun runs something on them. `shape` is the user's own
-    word on instances. `known` are the tasks that have numbers which it waits for.
+    word on instances. `known` are the tasks that have numbers which it waits for. `queue` is the provider's own, if it
+    has one.
     """
     batch = reading.batch
     waits = waits_of(batch.dependency, batch.array, known or {}) if batch is not None else NOTHING
-    treated = treatment(reading, waits) if batch is not None else ()
+    treated = treatment(reading, waits, queue) if batch is not None else ()
     refusals = [
         *_refusals(reading),
         *(_told(each) for each in treated if each.fate is Fate.REFUSED),
@@ -114,7 +117,7 @@ def convert(
     found: Instances | None = None
     if batch is not None:
         try:
-            found = instances_for(batch, shape=shape)
+            found = instances_for(batch, shape=shape, has_queue=queue.is_there)
         except Unserved as why:
             refusals.append(str(why))
     notes = list(found.notes) if found is not None else []
@@ -135,6 +138,7 @@ def convert(
             "working_dir": batch.working_dir or batch.container.get("container-workdir"),
             "image": _image(batch.container.get("container-image")),
             "after": list(waits.after) or None,
+            "options": handed(reading, batch, queue, nodes=found.count) or None,
             "env": {
                 **variables(reading, batch, count=found.count, number=number, key=key),
                 **({SCRIPT_VARIABLE: shlex.join((script, *arguments))} if script else {}),

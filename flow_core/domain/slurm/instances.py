@@ -10,7 +10,7 @@ import math
 
 from attrs import frozen
 
-from flow_core.domain.shape import InstanceShape, parse_shape
+from flow_core.domain.shape import CPU, InstanceShape, parse_shape
 from flow_core.domain.slurm.batch import Batch
 from flow_core.domain.slurm.values import Gpus
 from flow_core.errors import InvalidRequest
@@ -31,8 +31,12 @@ class Instances:
     notes: tuple[str, ...] = ()
 
 
-def instances_for(batch: Batch, *, shape: InstanceShape | None = None) -> Instances:
+def instances_for(
+    batch: Batch, *, shape: InstanceShape | None = None, has_queue: bool = False
+) -> Instances:
     """Return the instances that `batch` needs; `shape` is the user's own choice and counts first.
+
+    Without GPUs, a cluster with a queue of its own gives CPUs; a market sells what is cheapest.
 
     Raises:
         Unserved: it asks for two types of GPU, for one that Flow doesn't know, or for GPUs without a type.
@@ -46,6 +50,8 @@ def instances_for(batch: Batch, *, shape: InstanceShape | None = None) -> Instan
         if per_node > shape.gpus:
             notes.append(f"{shape} has fewer GPUs than the {per_node} that a node was to have")
         return Instances(count=nodes, shape=shape, notes=tuple(notes))
+    if not per_node and has_queue:
+        return Instances(count=nodes, shape=parse_shape(CPU), notes=tuple(notes))
     if not per_node:
         notes.append(
             "no GPU is asked for: the cheapest instance on offer is taken; -i names another"

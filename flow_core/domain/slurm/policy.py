@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from flow_core.domain.group import MOST
+from flow_core.domain.slurm.handing import NO_QUEUE, Queue
 from flow_core.domain.slurm.options import Given
 from flow_core.domain.slurm.reading import Reading
 from flow_core.domain.slurm.tokens import Line
@@ -73,6 +74,7 @@ _HONOURED = {
 }
 _ALONE = "an instance is the task's alone"
 _WHOLE = "the task has whole instances, with all that is in them"
+_HANDED = "the cluster's sbatch is told"
 _QUEUE = "there is no queue with partitions and shares; the market decides"
 _BINDING = "nothing is bound; the kernel places tasks"
 _IGNORED = {
@@ -118,10 +120,12 @@ _REFUSED = {
 }
 
 
-def treatment(reading: Reading, waits: Waits = NOTHING) -> tuple[Treated, ...]:
+def treatment(
+    reading: Reading, waits: Waits = NOTHING, queue: Queue = NO_QUEUE
+) -> tuple[Treated, ...]:
     """Return what becomes of each option that counts, in the order of their last words.
 
-    `waits` is what its dependency comes to.
+    `waits` is what its dependency comes to, `queue` what the provider's own can be told.
     """
     last = {each.option: each for each in reading.given}
     return tuple(
@@ -129,14 +133,16 @@ def treatment(reading: Reading, waits: Waits = NOTHING) -> tuple[Treated, ...]:
             each.option,
             each.value,
             each.where,
-            *(_dependency(waits) if each.option == "dependency" else _fate(each, reading)),
+            *(_dependency(waits) if each.option == "dependency" else _fate(each, reading, queue)),
         )
         for each in reading.given
         if last[each.option] is each
     )
 
 
-def _fate(given: Given, reading: Reading) -> tuple[Fate, str]:
+def _fate(given: Given, reading: Reading, queue: Queue) -> tuple[Fate, str]:
+    if queue.takes(given.option):
+        return Fate.HONOURED, _HANDED
     judge = _JUDGES.get(given.option)
     if judge is not None:
         return judge(given, reading)
