@@ -28,7 +28,11 @@ _CHROMIUM = (
 def cell(link: str, profile: str, picture: str = "") -> str:
     """Return the output of the first cell, run by a person's keys in a browser."""
     from selenium import webdriver
-    from selenium.common.exceptions import TimeoutException
+    from selenium.common.exceptions import (
+        ElementNotInteractableException,
+        StaleElementReferenceException,
+        TimeoutException,
+    )
     from selenium.webdriver.chrome.service import Service
     from selenium.webdriver.common.keys import Keys
     from selenium.webdriver.support.wait import WebDriverWait
@@ -46,14 +50,18 @@ def cell(link: str, profile: str, picture: str = "") -> str:
 
         page.get(link)
         found(".jp-Notebook-ExecutionIndicator[data-status=idle]")
-        for patience_s in (5.0, 10.0, PATIENCE_S):  # a key may come before the page listens
-            found(".jp-Cell .cm-content").click()
-            page.switch_to.active_element.send_keys(Keys.SHIFT, Keys.ENTER)
+
+        def press(page: Any) -> Any:
+            """Run the cell until something shows: a key may come before the page listens, or something lie over it."""
+            with suppress(ElementNotInteractableException, StaleElementReferenceException):
+                found(".jp-Cell .cm-content").click()
+                page.switch_to.active_element.send_keys(Keys.SHIFT, Keys.ENTER)
             with suppress(TimeoutException):
-                shown = WebDriverWait(page, patience_s).until(
+                return WebDriverWait(page, 5.0).until(
                     lambda page: page.find_elements("css selector", ".jp-OutputArea-output pre")
                 )
-                break
+
+        shown = WebDriverWait(page, 2 * PATIENCE_S).until(press)
         text = str(shown[0].text)
         if picture:
             page.save_screenshot(picture)

@@ -38,6 +38,8 @@ _KERNEL = (
     "import sys; sys.path.append(%r); "
     "from ipykernel import kernelapp; kernelapp.launch_new_instance()"
 )
+#: Of a JupyterLab that is made here: nobody is asked on every new box whether news are wanted.
+_QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
 _SETTINGS = (
     "--no-browser",
     "--ip=127.0.0.1",
@@ -184,10 +186,15 @@ def made(kernel: str, env: dict[str, str]) -> str:
             "display_name": "Python (the task's)",
             "language": "python",
         }
-        place = os.path.join(folder, "share", "jupyter", "kernels", "python3")
-        os.makedirs(place, exist_ok=True)
-        with open(os.path.join(place, "kernel.json"), "w") as file:
-            json.dump(spec, file)
+        place = os.path.join(folder, "share", "jupyter")
+        for name, what in (
+            ("kernels/python3/kernel.json", spec),
+            ("lab/settings/overrides.json", _QUIET),
+        ):
+            path = os.path.join(place, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w") as file:
+                json.dump(what, file)
 
     folder = environment.kept("notebook-" + name, "JupyterLab", env, make)
     return os.path.join(folder, "bin", "python")
