@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
@@ -12,7 +13,9 @@ from flow_adapters.clocks import ManualClock
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import LogChunk, LogPiece
 from flow_core.errors import NotFound, Transient
-from flow_core.services.watcher import Watcher
+
+if TYPE_CHECKING:
+    from flow_core.services.watcher import Watcher
 
 #: How often one instant may be looked at again because a look changed something.
 _SETTLING_LOOKS = 20

@@ -26,11 +26,16 @@ _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 
 def call_line(
-    line: str, *, workspace: str, sudo: Sequence[str] = (), flow_home: str | None = None
+    line: str,
+    *,
+    workspace: str,
+    sudo: Sequence[str] = (),
+    flow_home: str | None = None,
+    says_leader: bool = True,
 ) -> str:
     """Return what runs `line` by `sh` in the workspace, which is made if need be, and says its group first."""
     script = f"{_entering(workspace, flow_home)}\n{line}"
-    return _shell(script, sudo, first=f"{_SAY_LEADER}; ")
+    return _shell(script, sudo, first=f"{_SAY_LEADER}; " if says_leader else "")
 
 
 def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:

@@ -49,7 +49,8 @@ class SshShell:
     `state_dir` is where host keys are remembered, in `known_nodes`. `keys` are private key files, offered before the
     agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
     `ask_passphrase` is called in the caller's thread. `sudo` is put before what runs for users other than root; empty,
-    everything runs as the user who logs in. `ssh` is OpenSSH's client for terminals; None does without.
+    everything runs as the user who logs in. `ssh` is OpenSSH's client, for terminals and for the first thing that is
+    only read off a node; None does without.
     """
 
     def __init__(
@@ -78,12 +79,18 @@ class SshShell:
         self._flow_home = flow_home
         self._ssh = ssh
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
+        self._piped_before: set[str] = set()
         self._lock = threading.Lock()
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
 
     def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`. Nothing is run before the first event is asked for."""
+        if len(calls) == 1 and self._is_for_openssh(calls[0]):
+            return self._piped(calls[0], timeout_s)
+        return self._run_many(calls, timeout_s)
+
+    def _run_many(self, calls: Sequence[Call], timeout_s: float | None) -> Events:
         from flow_adapters.ssh.fanout import CallJob
 
         def job(call: Call) -> Job:
@@ -256,6 +263,30 @@ class SshShell:
             if left and self._room.runs(fan.loop):
                 self._room.run(fan.end())
 
+    def _is_for_openssh(self, call: Call) -> bool:
+        """Whether a call is one to read by, on a node that is known and that no connection of ours leads to."""
+        node = call.node
+        return (
+            call.only_reads
+            and self._ssh is not None
+            and self._inside is None
+            and node.address is not None
+            and node.id not in self._piped_before
+            and self.known_nodes.key_of(node.id) is not None
+            and shutil.which(self._ssh) is not None
+        )
+
+    def _piped(self, call: Call, timeout_s: float | None) -> Events:
+        """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection."""
+        from flow_adapters.ssh.piped import piped
+
+        node = call.node
+        self._piped_before.add(node.id)
+        line = self._line(node, call.line, says_leader=False)
+        program, options = self._ssh or "ssh", self.ssh_options(node)
+        if not (yield from piped(program, node, line, options=options, timeout_s=timeout_s)):
+            yield from self._run_many([call], timeout_s)
+
     def _attached(self, node: Node, text: str) -> int:
         from flow_adapters.ssh.reasons import Lost
         from flow_adapters.ssh.terminal import attended, raw_terminal
@@ -308,9 +339,10 @@ class SshShell:
         if inside is not None:
             await inside.connections.close()
 
-    def _line(self, node: Node, line: str) -> str:
+    def _line(self, node: Node, line: str, *, says_leader: bool = True) -> str:
         return call_line(
             line,
+            says_leader=says_leader,
             workspace=self._workspace,
             sudo=self._sudo_for(node),
             flow_home=self._flow_home,

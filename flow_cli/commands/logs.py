@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from flow_cli.command import FlowCommand
@@ -11,6 +13,7 @@ from flow_cli.log_lines import Sieve, only, pattern_of, sink_for
 from flow_cli.ranks import node_option
 from flow_core.domain.moment import parse_since
 from flow_core.domain.run import Stream
+from flow_core.errors import Transient
 
 
 @click.command(cls=FlowCommand)
@@ -69,14 +72,17 @@ def logs(
     )
     if grep is not None:
         sink = Sieve(sink, pattern_of(grep))
-    if (
-        follow
-        and record.is_live
-        and (reason := session.tasks.waits_for(session.tasks.view(record.token))) is not None
-    ):
-        invocation.talk.say(reason.text(session.provider.clock.now()), "dim")
+
+    def say_why() -> None:
+        with suppress(Transient):  # whoever follows waits for what doesn't answer
+            reason = session.tasks.waits_for(session.tasks.view(record.token))
+            if reason is not None:
+                invocation.talk.say(reason.text(session.provider.clock.now()), "dim")
+
     try:
-        for chunk in session.tasks.logs(record.token, ranks=ranks, follow=follow, tail=tail):
+        for chunk in session.tasks.logs(
+            record.token, ranks=ranks, follow=follow, tail=tail, when_quiet=say_why
+        ):
             for piece in chunk.pieces:
                 if only(piece, wanted) and (earliest is None or piece.at >= earliest):
                     sink.take(chunk.rank, piece)

@@ -10,7 +10,7 @@ import json
 import struct
 import zlib
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -90,7 +90,10 @@ class LogAnswer:
     rank: int
     offset: int
     at: Moment = utc
-    _unread: bytearray = field(factory=bytearray, init=False)
+    #: What came of the line that describes the rest, and then the log's bytes as they came, whose length is `waiting`.
+    _head: bytes = field(default=b"", init=False)
+    _parts: list[bytes] = field(factory=list, init=False)
+    waiting: int = field(default=0, init=False)
     _ahead: deque[list[Any]] = field(factory=deque, init=False)
     _end: int | None = field(default=None, init=False)
     _squeezed: Any = field(default=None, init=False)
@@ -98,38 +101,33 @@ class LogAnswer:
 
     def take(self, data: bytes) -> None:
         """Add bytes as they came."""
-        self._unread += data if self._squeezed is None else self._squeezed.decompress(data)
-        if self._end is None and b"\n" in data:
-            line, _, rest = bytes(self._unread).partition(b"\n")
-            head = json.loads(line)
-            if head.get("zlib"):
-                self._squeezed = zlib.decompressobj()
-                rest = self._squeezed.decompress(rest)
-            self._unread = bytearray(rest)
-            self.offset, self._end = head["offset"], head["next_offset"]
-            self._ahead = deque(head["pieces"])
-            self._is_last = head["is_last"]
-
-    @property
-    def waiting(self) -> int:
-        """How many bytes of log have come since the last chunk."""
-        return len(self._unread) if self._end is not None else 0
+        if self._end is None:
+            self._head += data
+            line, newline, data = self._head.partition(b"\n")
+            if not newline:
+                return
+            self._read_head(json.loads(line))
+        if self._squeezed is not None:
+            data = self._squeezed.decompress(data)
+        if data:
+            self._parts.append(data)
+            self.waiting += len(data)
 
     def chunk(self) -> LogChunk:
         """Return the stretch that has come since the last one; empty where nothing has."""
         begin, place, pieces = self.offset, 0, []
-        data, length = memoryview(bytes(self._unread)), self.waiting
-        while self._ahead and place < length:
+        # A long log comes in pieces of a megabyte: what can be passed on as it is isn't copied.
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        while self._ahead and place < len(data):
             stream, size, moment = self._ahead[0]
-            piece = bytes(data[place : place + size])
+            piece = data[place : place + size] if place or size < len(data) else data
             pieces.append(LogPiece(Stream(stream), self.at(moment), piece))
             place += len(piece)
             if len(piece) < size:
                 self._ahead[0] = [stream, size - len(piece), moment]
             else:
                 self._ahead.popleft()
-        if self._end is not None:
-            self._unread.clear()
+        self._parts, self.waiting = [], 0
         self.offset = begin + place
         return LogChunk(
             rank=self.rank,
@@ -138,6 +136,12 @@ class LogAnswer:
             pieces=tuple(pieces),
             is_last=self._is_last and self.offset == self._end,
         )
+
+    def _read_head(self, head: Mapping[str, Any]) -> None:
+        self._squeezed = zlib.decompressobj() if head.get("zlib") else None
+        self.offset, self._end = head["offset"], head["next_offset"]
+        self._ahead = deque(head["pieces"])
+        self._is_last = head["is_last"]
 
 
 def parse_entry(entry: bytes) -> Stretch:

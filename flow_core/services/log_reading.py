@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 from flow_core.domain.record import TaskRecord
@@ -40,6 +40,7 @@ def stream(
     ranks: Collection[int] | None,
     follow: bool,
     tail: int | None,
+    when_quiet: Callable[[], None] | None = None,
 ) -> Iterator[LogChunk]:
     """Yield non-empty chunks of the logs of `ranks` (all without), in turn; see `Tasks.logs`."""
     wanted = sorted(set(ranks)) if ranks is not None else range(record.spec.num_instances)
@@ -72,6 +73,9 @@ def stream(
             return
         if moved:
             waits = intervals(ports.provider.limits.poll_s)
+        elif when_quiet is not None and offsets:
+            when_quiet()
+            when_quiet = None
         if offsets:
             ports.watch.ensure()
             ports.clock.sleep(next(waits))

@@ -152,7 +152,8 @@ class NodeLogs:
     ) -> Generator[LogChunk, None, bool]:
         """Yield one answer of the helper's as it comes, and keep it; return whether it was heard to its end."""
         was_heard = False
-        call = Call(node=node, line=f"{NODE_HELPER} log {answer.offset} {_AT_MOST}")
+        line = f"{NODE_HELPER} log {answer.offset} {_AT_MOST}"
+        call = Call(node=node, line=line, only_reads=True)
         with closing(self._provider.shell.run_many([call], timeout_s=ANSWER_S)) as events:
             for event in events:
                 if isinstance(event, NodeOutput) and event.stream is Stream.OUT:

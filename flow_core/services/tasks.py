@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
 
 from attrs import evolve, frozen
@@ -259,12 +259,21 @@ class Tasks:
         ranks: Collection[int] | None = None,
         follow: bool = False,
         tail: int | None = None,
+        when_quiet: Callable[[], None] | None = None,
     ) -> Iterator[LogChunk]:
         """Yield the logs of a task's nodes, all or those of `ranks`, the last `tail` lines of each if given.
 
-        Chunks of one rank are whole and in order; ranks take turns. With `follow`, goes on until each log's end.
+        Chunks of one rank are whole and in order; ranks take turns. With `follow`, goes on until each log's end, and
+        `when_quiet` is called, once, when there first is nothing to read.
         """
-        return stream(self._ports, self.record(name), ranks=ranks, follow=follow, tail=tail)
+        return stream(
+            self._ports,
+            self.record(name),
+            ranks=ranks,
+            follow=follow,
+            tail=tail,
+            when_quiet=when_quiet,
+        )
 
     def cancel(self, name: str) -> TaskRecord:
         """End a task and its cost; return its record. Cancelling what has ended and is released changes nothing.

@@ -1,15 +1,13 @@
 """Following a log of 1,000,000 lines to its end, against `ssh host cat` of the same file: whole processes, by turns.
 
 The log was written by the node helper itself, and is read through a real sshd. Both write to a file. What a process
-takes to read nothing is told too, since starting Python is most of it. As a program this is `flow` with a cloud whose
-one node is that server: `… bench_logs SITE.json WORDS…`.
+takes to read nothing is told too, since starting Python is most of it. The node's host key is known to both, as it is
+once the watcher has been there.
 """
 
 from __future__ import annotations
 
 import getpass
-import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,15 +15,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import evolve, frozen
+from attrs import frozen
 
-from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.node_files import load_node_files
-from flow_adapters.ssh import SshShell
-from flow_cli.app import cli
-from flow_cli.invocation import Invocation
 from flow_core.domain.script import NodeTask, render_script
-from flow_core.services.session import Session
 from tests.benchmarks.harness import Effort, Measured, by_turns, median, process, surroundings
 from tests.ssh.cloud import Cloud
 from tests.ssh.sshd import Sshd
@@ -82,7 +75,7 @@ class _Site:
         """Follow the log as a whole process, into a file; or read as `words` say."""
         environ = surroundings(HOME=str(self.folder), PYTHONPATH=str(ROOT))
         environ.pop("SSH_AUTH_SOCK", None)
-        flow = [sys.executable, "-m", "tests.benchmarks.bench_logs", str(self._cloud())]
+        flow = [sys.executable, "-m", "tests.benchmarks.log_reader", str(self._cloud())]
         return self._whole([*flow, "logs", "train", *(words or ["-f"])], environ, not words)
 
     def cat(self, line: str = "") -> float:
@@ -104,6 +97,7 @@ class _Site:
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         cloud = Cloud(folder=str(folder), key=str(self.sshd.user_key), ports=[self.sshd.port])
         (folder / "flow-home").symlink_to(self.home)
+        (folder / "state").symlink_to(self.folder / "state")
         return cloud.saved(folder / "cloud.json")
 
 
@@ -113,6 +107,7 @@ def _site(lines: int) -> Iterator[_Site]:
         folder = Path(place)
         home = folder / "flow"
         home.mkdir()
+        (folder / "state").mkdir()
         task = NodeTask(name="train", token="abcdef", command=_SAY % lines, workspace=place)
         environ = surroundings(FLOW_HOME=str(home), FLOW_FOREGROUND="1", FLOW_PYTHON=sys.executable)
         script = render_script(task, files=load_node_files())
@@ -123,31 +118,3 @@ def _site(lines: int) -> Iterator[_Site]:
             yield _Site(folder, home, sshd)
         finally:
             sshd.stop()
-
-
-def _session(cloud: Cloud) -> Session:
-    folder = Path(cloud.folder)
-    shell = SshShell(
-        state_dir=folder / "state",
-        keys=[Path(cloud.key)],
-        workspace=str(folder),
-        home=folder,
-        sudo=(),
-        flow_home=str(folder / "flow-home"),
-    )
-    session = cloud.session(shell)
-    session.ports = evolve(session.ports, log_keep=FolderLogKeep(folder / "logs"))
-    return session
-
-
-def main(words: Sequence[str]) -> int:
-    """Run one command of `flow` in the cloud that the first word's file describes."""
-    cloud = Cloud(**json.loads(Path(words[0]).read_text()))
-    environ = {**os.environ, "FLOW_STATE_DIR": str(Path(cloud.folder) / "state")}
-    invocation = Invocation(connect=lambda *_: _session(cloud), environ=environ)
-    code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

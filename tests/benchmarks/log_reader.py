@@ -1,0 +1,49 @@
+"""`flow` with a cloud whose one node is a server with a whole log: `… log_reader CLOUD.json WORDS…`.
+
+A program of its own, so that no more is loaded than `flow` itself does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from attrs import evolve
+
+from flow_adapters.log_keep import FolderLogKeep
+from flow_adapters.ssh import SshShell
+from flow_cli.app import cli
+from flow_cli.invocation import Invocation
+from flow_core.services.session import Session
+from tests.ssh.cloud import Cloud
+
+
+def _session(cloud: Cloud) -> Session:
+    folder = Path(cloud.folder)
+    shell = SshShell(
+        state_dir=folder / "state",
+        keys=[Path(cloud.key)],
+        workspace=str(folder),
+        home=folder,
+        sudo=(),
+        flow_home=str(folder / "flow-home"),
+    )
+    session = cloud.session(shell)
+    session.ports = evolve(session.ports, log_keep=FolderLogKeep(folder / "logs"))
+    return session
+
+
+def main(words: Sequence[str]) -> int:
+    """Run one command of `flow` in the cloud that the first word's file describes."""
+    cloud = Cloud(**json.loads(Path(words[0]).read_text()))
+    environ = {**os.environ, "FLOW_STATE_DIR": str(Path(cloud.folder) / "state")}
+    invocation = Invocation(connect=lambda *_: _session(cloud), environ=environ)
+    code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
