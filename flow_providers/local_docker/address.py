@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -187,6 +186,8 @@ def _usual_sockets(environ: Mapping[str, str]) -> list[str]:
 
 def _over_ssh(target: str) -> socket.socket:
     """Return a connection through `ssh`, whose other end is what `docker` itself uses for that."""
+    import subprocess
+
     ours, theirs = socket.socketpair()
     host, _, port = target.partition(":")
     command = ["ssh", "-T", "-o", "BatchMode=yes", *(["-p", port] if port else []), host]

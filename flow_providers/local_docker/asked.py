@@ -11,20 +11,8 @@ from attrs import frozen
 
 from flow_core.domain.task_parts import Mount
 from flow_core.errors import InvalidRequest
-from flow_providers.local_docker.labels import YES
+from flow_providers.local_docker.facts import YES
 
-#: The task options that this provider understands; see `ports.provider.Limits.options`.
-OPTIONS = {
-    "cpus": "CPUs of each container, such as 2 or 0.5; without it all of this machine's",
-    "memory": "memory of each container, such as 16g; without it all of this machine's",
-    "shm": "size of /dev/shm, such as 8g; without it half of the container's memory",
-    "live": "a folder of this machine that is the workspace itself: edit here, run there",
-    "mount": "folders of this machine, as /here:/there or /here:/there:ro, separated by commas",
-    "network": "host: this machine's own network, for servers that only its loopback has; one instance",
-    "pretend_gpus": "yes: pretend to have the GPUs that are asked for, to try a GPU task on CPUs",
-    "publish": "ports of the first node to open on this machine's loopback, as 8080 or 8080:80",
-    "user": "the user that the command runs as, as UID or UID:GID",
-}
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 _UNITS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 #: Docker refuses less. Source: its manual, `docker run --memory`.

@@ -1,4 +1,6 @@
-"""Putting the local Docker provider together: settings in, a `Provider` out. Nothing is asked of the engine yet.
+"""Connecting to an engine: settings in, a `Provider` out. Its roles load with the first use of one.
+
+A command that only enters a container so loads little. Nothing is asked of the engine yet.
 
 Settings, each with `local-docker.` before it:
 
@@ -13,36 +15,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flow_core.domain.task_parts import Source
+from flow_adapters.later import Once, later
 from flow_core.errors import Misconfigured
-from flow_core.ports.provider import Limits, Provider, ProviderContext
-from flow_providers.local_docker import gpus
+from flow_core.ports.provider import Provider, ProviderContext
 from flow_providers.local_docker.address import find_address
-from flow_providers.local_docker.asked import OPTIONS
-from flow_providers.local_docker.containers import WORKSPACE
-from flow_providers.local_docker.ended import Ended
 from flow_providers.local_docker.engine import Engine
-from flow_providers.local_docker.estate import Estate
 from flow_providers.local_docker.execs import Execs
-from flow_providers.local_docker.fleet import DockerFleet
-from flow_providers.local_docker.gpus import Gpus
-from flow_providers.local_docker.images import Images
-from flow_providers.local_docker.kept_logs import KeptLogs
-from flow_providers.local_docker.labels import YES
-from flow_providers.local_docker.leftovers import DockerLeftovers
-from flow_providers.local_docker.logs import DockerLogs
-from flow_providers.local_docker.market import DockerMarket
-from flow_providers.local_docker.python_kit import PythonKit
+from flow_providers.local_docker.facts import IMAGE, NAME, YES, limits
 from flow_providers.local_docker.shell import DockerShell
 from flow_providers.local_docker.talks import Talks
-from flow_providers.local_docker.volumes import DockerVolumes
 
-NAME = "local-docker"
-#: Small, and with what most first tasks want. Source: its page on Docker Hub.
-IMAGE = "python:3.12-slim"
-#: Docker passes a script in one variable, and Linux takes 131,072 bytes for one.
-SCRIPT_CHARS = 100_000
+if TYPE_CHECKING:
+    from flow_core.ports.market import Market
+    from flow_providers.local_docker.gpus import Gpus
+    from flow_providers.local_docker.roles import Roles
 
 
 def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = None) -> Provider:
@@ -52,61 +40,58 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         Misconfigured: a setting can't be.
     """
     host = _text(context, "host")
-    surroundings = os.environ if environ is None else environ
-    address = find_address(surroundings, said=host)
+    address = find_address(os.environ if environ is None else environ, said=host)
     engine = Engine(address)
-    state = Path(context.state_dir) / NAME / address.key
-    pretend = _text(context, "pretend_gpus")
-    pretended = gpus.pretended(pretend) if pretend else None
-
-    def find_gpus() -> Gpus:
-        if pretended is not None:
-            return pretended
-        return gpus.found() if address.is_here else Gpus()
-
-    images = Images(
-        engine,
-        folder=state / "images",
-        clock=context.clock,
-        default=_text(context, "image") or IMAGE,
-        settings={"host": host or ""},
-    )
     execs = Execs(engine)
     talks = Talks(execs)
-    logs = DockerLogs(
-        engine, talks, KeptLogs(state / "logs"), look=lambda: estate.look(grant=False).held()
-    )
-    estate = Estate(
-        engine,
-        clock=context.clock,
-        ended=Ended(state / "ended"),
-        images=images,
-        python=PythonKit(engine, wants_own=not _wants_images_python(context)),
-        find_gpus=find_gpus,
-        before_end=logs.keep,
-    )
-    market = DockerMarket(engine, estate, clock=context.clock, find_gpus=find_gpus)
+    pretended = _pretended(context)
+    wants_own_python = not _wants_images_python(context)
+
+    def opened() -> Roles:
+        from flow_providers.local_docker.roles import open_roles
+
+        return open_roles(
+            engine,
+            talks,
+            state=Path(context.state_dir) / NAME / address.key,
+            clock=context.clock,
+            host=host or "",
+            image=_text(context, "image") or IMAGE,
+            pretended=pretended,
+            wants_own_python=wants_own_python,
+        )
+
+    whole = Once(opened)
+
+    def offers(options: Mapping[str, str]) -> Market:
+        market = whole().market
+        return market.pretending() if options.get("pretend_gpus") in YES else market
+
+    def in_all() -> str:
+        return whole().market.in_all()
+
     return Provider(
         name=NAME,
-        market=market,
-        offers=lambda options: (
-            market.pretending() if options.get("pretend_gpus") in YES else market
-        ),
-        in_all=market.in_all,
-        leftovers=DockerLeftovers(engine, estate, clock=context.clock),
-        fleet=DockerFleet(estate),
+        market=later(lambda: whole().market),
+        offers=offers,
+        in_all=in_all,
+        leftovers=later(lambda: whole().leftovers),
+        fleet=later(lambda: whole().fleet),
         shell=DockerShell(execs, talks),
         clock=context.clock,
-        logs=logs,
-        volumes=DockerVolumes(engine, estate, clock=context.clock),
-        limits=Limits(
-            poll_s=0.25,
-            script_chars=SCRIPT_CHARS,
-            mounts=frozenset({Source.VOLUME, Source.HOST, Source.S3}),
-            options=OPTIONS,
-            workspace=WORKSPACE,
-        ),
+        logs=later(lambda: whole().logs),
+        volumes=later(lambda: whole().volumes),
+        limits=limits(),
     )
+
+
+def _pretended(context: ProviderContext) -> Gpus | None:
+    shape = _text(context, "pretend_gpus")
+    if not shape:
+        return None
+    from flow_providers.local_docker import gpus
+
+    return gpus.pretended(shape)
 
 
 def _text(context: ProviderContext, name: str) -> str | None:

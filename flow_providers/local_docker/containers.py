@@ -8,12 +8,12 @@ from typing import Any
 
 from flow_providers.local_docker import s3fs_kit
 from flow_providers.local_docker.asked import Asked
+from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.labels import BID, CLAIM, GPUS, MADE, PRETENDED, RANK, Record
 from flow_providers.local_docker.node_files import node_file
 from flow_providers.local_docker.python_kit import NodePython
 
-WORKSPACE = "/workspace"
 #: Where the helper of a container that doesn't run as root keeps its files: below a folder that anyone may write.
 OPEN_FOLDER = "/opt/flow-user"
 OPEN_HOME = f"{OPEN_FOLDER}/home"

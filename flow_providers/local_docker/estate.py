@@ -34,7 +34,6 @@ from flow_providers.local_docker.asked import Asked, absolute, read_options
 from flow_providers.local_docker.clearing import Clearing
 from flow_providers.local_docker.containers import (
     CACHE_FOLDER,
-    WORKSPACE,
     container,
     container_name,
     is_root,
@@ -43,6 +42,7 @@ from flow_providers.local_docker.containers import (
 )
 from flow_providers.local_docker.ended import Ended
 from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.images import PLACING_WAITS_S, Images
 from flow_providers.local_docker.labels import (

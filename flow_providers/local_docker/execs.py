@@ -14,8 +14,8 @@ from attrs import frozen
 
 from flow_core.domain.allocation import Node
 from flow_core.errors import Conflict, FlowError, NodeUnreachable, NotFound
-from flow_providers.local_docker.containers import WORKSPACE
 from flow_providers.local_docker.engine import Engine, Hijacked
+from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.node_files import node_file
 
 

@@ -22,6 +22,7 @@ from flow_core.domain.money import Price
 from flow_core.domain.shape import parse_shape
 from flow_core.domain.task_parts import Mount, Source
 from flow_core.domain.volume import Attachment
+from flow_providers.local_docker.facts import YES
 
 BID, RANK, GPUS, RECORD, CLAIM = "flow.bid", "flow.rank", "flow.gpus", "flow.record", "flow.claim"
 SCRIPT, VOLUME, MADE = "flow.script", "flow.volume", "flow.made"
@@ -31,8 +32,6 @@ CARRIED, CACHE = "flow.carried", "flow.cache"
 PRETENDED = "flow.pretended-gpus"
 #: On the mark of a bid that has ended: when.
 ENDED = "flow.ended"
-#: What an option that is yes or no may say for yes.
-YES = ("yes", "true", "1")
 #: The one region there is.
 REGION = "local"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,110}")

@@ -13,8 +13,9 @@ from flow_providers.local_docker import gpus as machine
 from flow_providers.local_docker.asked import Asked
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
+from flow_providers.local_docker.facts import YES
 from flow_providers.local_docker.gpus import Gpus
-from flow_providers.local_docker.labels import REGION, YES
+from flow_providers.local_docker.labels import REGION
 
 _CPU = parse_shape(CPU)
 #: What is pretended where a task names no GPU.

@@ -13,8 +13,8 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import FlowError
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
-from flow_providers.local_docker.containers import WORKSPACE
 from flow_providers.local_docker.execs import Execs
+from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.fanout import run_together
 from flow_providers.local_docker.forwarding import forwarded
 from flow_providers.local_docker.talks import Talks

@@ -69,3 +69,15 @@ def test_connecting_to_mithril_loads_no_http():
 
     assert set() == connected & {"httpx", "tenacity", "cattrs", "asyncssh", "rich"}
     assert {"httpx"} == asked & {"httpx", "rich", "pygments"}
+
+
+def test_connecting_to_docker_loads_no_role_but_the_shell():
+    """A command that only enters a container loads neither what makes containers nor what it starts threads with."""
+    connecting = (
+        "from flow_adapters.clocks import SystemClock\n"
+        "from flow_core.ports.provider import ProviderContext\n"
+        "from flow_providers.local_docker import connect\n"
+        "there = connect(ProviderContext(state_dir='.', clock=SystemClock()))\n"
+    )
+
+    assert set() == loaded_by(REPORT + connecting) & {"concurrent", "tarfile", "subprocess"}
