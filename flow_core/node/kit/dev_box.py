@@ -17,6 +17,16 @@ from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import HOME, load, path
 
 _LINES = 3
+#: Makes an environment as venv does, in a third of the time: pip comes from Python's own wheel, and is not compiled.
+_QUICKLY = """
+import ensurepip, glob, os, subprocess, sys, venv
+places = (os.path.join(os.path.dirname(ensurepip.__file__), "_bundled"), "/usr/share/python-wheels")
+wheel = [each for place in places for each in glob.glob(os.path.join(place, "pip-*.whl"))][0]
+venv.create(sys.argv[1], symlinks=True)
+pip = [os.path.join(sys.argv[1], "bin", "python"), os.path.join(wheel, "pip"), "install", "--quiet"]
+pip += ["--disable-pip-version-check", "--no-compile", "--no-index", "--no-deps", wheel]
+sys.exit(subprocess.call(pip))
+"""
 
 
 def main(verb: str, rest: list[str]) -> None:
@@ -49,7 +59,7 @@ def make_env(name: str, env: dict[str, str]) -> None:
         began = time.monotonic()
         python = shutil.which("python3", path=env.get("PATH")) or sys.executable
         uv = shutil.which("uv", path=env.get("PATH"))
-        tries = [[python, "-m", "venv", folder]]
+        tries = [[python, "-c", _QUICKLY, folder], [python, "-m", "venv", folder]]
         if uv:
             tries.append([uv, "venv", "--quiet", "--clear", "--python", python, folder])
         said = ""
