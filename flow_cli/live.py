@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from flow_cli.invocation import Invocation
 from flow_cli.show.layout import drawn
@@ -49,11 +49,11 @@ def watch(invocation: Invocation, session: Session, *, task: str | None, every_s
     """Show what is live until q or Ctrl-C; without a terminal, say what changed until nothing is live any more.
 
     Raises:
-        NotFound: the one task isn't known.
+        NotFound: the one task or group isn't known.
     """
     overviews = Overviews(session.ports, task=task)
     if task is not None:
-        session.tasks.record(task)
+        session.groups.called(task)
     try:
         if invocation.out.is_terminal and not invocation.json:
             _Screen(invocation.out, session, overviews, every_s=every_s).show()
@@ -67,6 +67,7 @@ def _say_changes(
     invocation: Invocation, session: Session, overviews: Overviews, *, every_s: float
 ) -> None:
     """Write a line for each change, or with --json the list of tasks whenever something did."""
+    from flow_cli.show.groups import fold_json
     from flow_cli.show.tasks import task_json
 
     seen: Overview | None = None
@@ -84,7 +85,7 @@ def _say_changes(
             if trouble:
                 invocation.talk.say(f"{session.provider.name} answers again")
                 trouble, failed = "", 0
-            found = changes(seen, now)
+            found = changes(seen, evolve(now, folds={}) if invocation.json else now)
             if invocation.json and (found or seen is None):
                 rows = [
                     task_json(row.view, waits_for=row.waits_for)
@@ -95,6 +96,7 @@ def _say_changes(
                     "watcher_running": now.watcher_runs,
                     "provider": session.provider.name,
                     "simulated": session.provider.limits.simulated,
+                    "groups": [fold_json(each) for each in now.folds.values()],
                 }
                 invocation.out.document("task-list", {"tasks": rows, **about})
             elif not invocation.json:

@@ -10,6 +10,7 @@ from flow_cli.show.tasks import MARKS, CostLike, gpu_text, state_cell
 from flow_cli.show.text import age, dollars, stamp
 from flow_core.domain.group import GroupView
 from flow_core.domain.money import Spend
+from flow_core.domain.overview import Fold
 from flow_core.domain.status import TaskState
 
 _BUSY = (TaskState.RUNNING, TaskState.STARTING, TaskState.BIDDING, TaskState.PENDING)
@@ -28,7 +29,7 @@ def group_row(view: GroupView, costs: Mapping[str, CostLike], *, now: datetime) 
     spent, is_estimate = group_cost(view, costs)
     return (
         Cell(f"{view.name} ×{len(view.views):,}", style or "bold"),
-        Cell(_marks(view), _style(view)),
+        group_cell(view),
         Cell(gpu_text(first), style),
         Cell(first.record.region, style),
         Cell(str(first.record.limit), style),
@@ -82,6 +83,12 @@ def group_table(view: GroupView, costs: Mapping[str, CostLike], *, simulated: bo
 def group_json(view: GroupView, costs: Mapping[str, CostLike]) -> dict[str, object]:
     """Return the group without its tasks, for programs."""
     spent, is_estimate = group_cost(view, costs)
+    return fold_json(Fold(view=view, spent=spent, is_estimate=is_estimate))
+
+
+def fold_json(fold: Fold) -> dict[str, object]:
+    """Return a group without its tasks, for programs."""
+    view = fold.view
     return {
         "name": view.name,
         "token": view.token,
@@ -90,10 +97,15 @@ def group_json(view: GroupView, costs: Mapping[str, CostLike]) -> dict[str, obje
         "states": {state.value: count for state, count in sorted(view.states.items())},
         "is_final": view.is_final,
         "exit_code": view.exit_code,
-        "cost": dollars(spent),
-        "cost_is_estimate": is_estimate,
+        "cost": dollars(fold.spent),
+        "cost_is_estimate": fold.is_estimate,
         "created_at": stamp(view.created_at),
     }
+
+
+def group_cell(view: GroupView) -> Cell:
+    """Return how many of its tasks are where, in marks."""
+    return Cell(_marks(view), _style(view))
 
 
 def _marks(view: GroupView) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
+from flow_cli.show.groups import group_cell
 from flow_cli.show.layout import Cell, Drawing
 from flow_cli.show.tasks import gpu_text, state_cell
 from flow_cli.show.text import age, clean
-from flow_core.domain.overview import Overview, Row
+from flow_core.domain.overview import Fold, Overview, Row
 
 #: From this width on, a task is one line.
 WIDE = 132
@@ -95,7 +96,8 @@ def _body(overview: Overview, frame: Frame, width: int, room: int) -> list[Line]
 
 def _blocks(overview: Overview, frame: Frame, width: int) -> list[list[Line]]:
     """Return the heading, then each task's lines."""
-    grid = [_row(row, overview, frame, wide=width >= WIDE) for row in overview.rows]
+    rows = _folded(overview)
+    grid = [_row(row, overview, frame, wide=width >= WIDE) for row in rows]
     names = ["Task", "Status", "GPU", "Limit/hr", "Price/hr", "Cost", "Age"]
     rights = {"Limit/hr", "Price/hr", "Cost", "Age"}
     if width >= WIDE:
@@ -107,11 +109,12 @@ def _blocks(overview: Overview, frame: Frame, width: int) -> list[list[Line]]:
     if spare < 0:  # names give way first
         widths[0] = max(widths[0] + spare, 8)
     blocks = [[_aligned([Cell(name, "bold") for name in names], widths, names, rights, frame)]]
-    for row, cells in zip(overview.rows, grid, strict=True):
+    for row, cells in zip(rows, grid, strict=True):
         line = _aligned(cells, widths, names, rights, frame)
-        why = _why(row, overview)
+        fold = overview.folds.get(row.view.record.group_token)
+        why = _why(row, overview) if fold is None else fold.words
         if width < WIDE:
-            more = [_pressed(row, frame)] if row.view.record.is_live else []
+            more = [_pressed(row, frame)] if row.view.record.is_live and fold is None else []
             block = [line, *(each for each in more if each)]
             block += [(Cell("  "), Cell(why, "yellow"))] if why else []
         else:
@@ -130,23 +133,41 @@ def _row(row: Row, overview: Overview, frame: Frame, *, wide: bool) -> list[Cell
     over = row.pressure is not None and row.pressure >= 1
     name = record.name if len(record.name) <= _MOST_NAME or wide else record.name[:_MOST_NAME]
     price = "" if row.quote is None or not record.is_live else str(row.quote.price)
+    spent = Cell(_at_most(row, frame) + str(row.spent), style)
+    fold = overview.folds.get(record.group_token)
+    if fold is not None:
+        name, style = fold.name, "dim" if fold.view.is_final else ""
+        mark = group_cell(fold.view) if frame.fancy else Cell("")
+        spent = Cell(_at_most(fold, frame) + str(fold.spent), style)
     cells = [
         Cell(name, style or "bold"),
         mark,
         Cell(gpu_text(row.view), style),
         Cell(str(record.limit), style),
         Cell(price, "red" if over else style),
-        Cell(_at_most(row, frame) + str(row.spent), style),
+        spent,
         Cell(age(record.created_at, overview.at), style),
     ]
     if not wide:
         return cells
     gauge = _gauge(row, frame)
-    nodes = Cell(row.nodes, style)
+    nodes = Cell(row.nodes if fold is None else "", style)
     return [*cells[:3], Cell(record.region, style), *cells[3:5], gauge, *cells[5:], nodes]
 
 
-def _at_most(row: Row, frame: Frame) -> str:
+def _folded(overview: Overview) -> list[Row]:
+    """Return the rows that have a line: of a group that is folded, the first, which is live if any is."""
+    found, seen = [], set()
+    for row in overview.rows:
+        token = row.view.record.group_token
+        if token not in seen:
+            found.append(row)
+        if token in overview.folds:
+            seen.add(token)
+    return found
+
+
+def _at_most(row: Row | Fold, frame: Frame) -> str:
     if not row.is_estimate:
         return ""
     return "≤" if frame.fancy else "<"

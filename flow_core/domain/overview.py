@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime
 
 from attrs import field, frozen
 
 from flow_core.domain.bid import Quote
+from flow_core.domain.group import GroupView
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.waiting import Waiting
@@ -52,11 +54,35 @@ class Row:
 
 
 @frozen(kw_only=True)
+class Fold:
+    """A group that is shown as one line: its tasks, the ended ones too, and what they have cost together."""
+
+    view: GroupView
+    spent: Spend
+    is_estimate: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name, and how many tasks it has."""
+        return f"{self.view.name} ×{len(self.view.views):,}"
+
+    @property
+    def words(self) -> str:
+        """How many of its tasks are in which state: '3 running, 7 held'."""
+        states = self.view.states
+        return ", ".join(f"{states[state]:,} {state.value}" for state in TaskState if states[state])
+
+
+@frozen(kw_only=True)
 class Overview:
-    """One look. `at` is on the provider's clock; `lines` are the logs' last lines with their task, oldest first."""
+    """One look. `at` is on the provider's clock; `lines` are the logs' last lines with their task, oldest first.
+
+    `folds` are the groups that stand for their rows, by the group's token.
+    """
 
     at: datetime
     rows: tuple[Row, ...] = ()
+    folds: Mapping[str, Fold] = field(factory=dict)
     lines: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     watcher_runs: bool = True
 
@@ -77,17 +103,26 @@ class Overview:
 
 
 def changes(before: Overview | None, after: Overview) -> list[tuple[str, str]]:
-    """Return what is different, as task and sentence: states, nodes, and prices that passed a limit."""
+    """Return what is different, as task and sentence: states, nodes, and prices that passed a limit.
+
+    Of a group that is folded, how many of its tasks are in which state.
+    """
     known = {} if before is None else {row.view.record.token: row for row in before.rows}
     found: list[tuple[str, str]] = []
+    for token, fold in after.folds.items():
+        was = before.folds.get(token) if before is not None else None
+        if was is None or was.words != fold.words:
+            found.append((fold.name, fold.words))
     for row in after.rows:
+        if row.view.record.group_token in after.folds:
+            continue
         old, name = known.get(row.view.record.token), row.view.record.name
         if old is None and not row.view.record.is_live:
             continue
         if old is None or old.view.state is not row.view.state:
-            was = f", was {old.view.state}" if old is not None else ""
+            since = f", was {old.view.state}" if old is not None else ""
             waits = f": {row.waits_for.what}" if row.waits_for is not None else _ending(row)
-            found.append((name, f"{row.view.state}{was}{waits}"))
+            found.append((name, f"{row.view.state}{since}{waits}"))
         elif old.nodes != row.nodes and row.nodes:
             found.append((name, f"nodes: {row.nodes}"))
         crossed = _crossed(old, row)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from flow_core.domain.bid import Quote
-from flow_core.domain.overview import Overview, Row
+from flow_core.domain.group import GroupView
+from flow_core.domain.money import Spend
+from flow_core.domain.overview import Fold, Overview, Row
 from flow_core.domain.status import TaskView
 from flow_core.domain.waiting import waiting
 from flow_core.errors import FlowError
-from flow_core.services.costs import Costs
+from flow_core.services.costs import Cost, Costs
+from flow_core.services.groups import Groups
 from flow_core.services.log_reading import read
 from flow_core.services.looking import look
 from flow_core.services.ports import Ports
+from flow_core.services.tasks import Tasks
 
 #: How many of the logs' last lines are kept, of all tasks together.
 LINES = 200
@@ -26,12 +30,13 @@ _CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)
 
 
 class Overviews:
-    """Looks at all live tasks of a provider and those that ended last, or at one task, and follows their logs."""
+    """Looks at a provider's live tasks and those that ended last, or at one task or group, and follows their logs."""
 
     def __init__(self, ports: Ports, *, task: str | None = None, ended: int = 5) -> None:
         self._ports = ports
         self._task = task
         self._ended = ended
+        self._groups = Groups(ports, Tasks(ports))
         self._offsets: dict[str, int] = {}
         self._rests: dict[str, bytes] = {}
         self._lines: deque[tuple[str, str]] = deque(maxlen=LINES)
@@ -42,17 +47,19 @@ class Overviews:
         Five calls of the provider, however many tasks there are, and one for each log that has grown.
 
         Raises:
-            NotFound: the one task isn't known.
+            NotFound: the one task or group isn't known.
             FlowError: the provider didn't answer.
         """
         ports = self._ports
         name = ports.provider.name
         if self._task is not None:
-            records = [ports.journal.find(self._task, provider=name)]
+            records = list(self._groups.called(self._task))
         else:
             records = list(ports.journal.recent(self._ended, provider=name))
         views = look(ports, records)
-        costs = Costs(ports).of(records)
+        groups = self._groups.behind(views) if self._task is None else {}
+        behind = [each.record for group in groups.values() for each in group.views]
+        costs = Costs(ports).of([*records, *behind])
         quotes = self._quotes(views)
         now = ports.provider.clock.now()
         rows = []
@@ -71,7 +78,13 @@ class Overviews:
             self._follow(view)
         rows.sort(key=lambda row: not row.view.record.is_live)
         is_watched = not any(row.view.record.is_live for row in rows) or self._is_watched()
-        return Overview(at=now, rows=tuple(rows), lines=tuple(self._lines), watcher_runs=is_watched)
+        return Overview(
+            at=now,
+            rows=tuple(rows),
+            folds={token: _fold(group, costs) for token, group in groups.items()},
+            lines=tuple(self._lines),
+            watcher_runs=is_watched,
+        )
 
     def _is_watched(self) -> bool:
         """Whether a watcher ran; one that didn't is started for the next look."""
@@ -114,3 +127,12 @@ class Overviews:
         for line in lines[-LINES:]:
             text = _CONTROL.sub("", line.decode("utf-8", "replace")).rstrip("\r")
             self._lines.append((record.name, text.rpartition("\r")[2].expandtabs(4)))
+
+
+def _fold(group: GroupView, costs: Mapping[str, Cost]) -> Fold:
+    known = [costs[each.record.token] for each in group.views]
+    return Fold(
+        view=group,
+        spent=sum((each.spent for each in known), Spend.ZERO),
+        is_estimate=any(each.is_estimate for each in known),
+    )

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from flow_cli.show.layout import plain
+from flow_cli.show.live import WIDE, Frame, live_screen
 from flow_core.domain.status import TaskState
+from flow_core.services.overviews import Overviews
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
 from tests.cli.conftest import Flow
@@ -56,11 +59,32 @@ def test_a_list_folds_an_array_and_its_name_unfolds_it(
         state: count for state, count in whole["groups"][0]["states"].items() if state == "held"
     }
     assert 10 == len(whole["tasks"])
+    overview = Overviews(session.ports).look()
+    for width in (80, WIDE):
+        screen = plain(live_screen(overview, Frame(provider="mock"), width=width, height=24))
+        assert "fold ×10" in screen
+        assert "7 held" in screen
+        assert "fold_" not in screen
+    assert "fold_7" in plain(
+        live_screen(Overviews(session.ports, task="fold").look(), Frame(provider="mock"), width=80, height=40)
+    )  # fmt: skip
     ended = flow("cancel", "fold")
     assert "fold: 10 tasks are cancelled" in ended.err
     *_, last = session.groups.follow("fold")
     assert {TaskState.CANCELLED: 10} == last.states
     assert "fold had ended already" in flow("cancel", "fold").err
+
+
+def test_a_watch_tells_how_many_are_where(flow: Flow, script: str):
+    """Without a terminal a change of an array is one line for all of it; by its name, one for each of its tasks."""
+    flow("submit", script, "--no-code", "--detach")
+    said = [line.split("  ", 1)[1] for line in flow("status", "--watch").out.splitlines()]
+    (last, *_) = flow("status", "fold", "--watch", "--json").documents
+
+    assert "fold ×10  10 held" == said[0]
+    assert "fold ×10  10 completed" == said[-1]
+    assert not [line for line in said if line.startswith("fold_")]
+    assert 10 == len(last["tasks"])
 
 
 def test_one_task_of_an_array_is_cancelled_by_its_name(flow: Flow, script: str, session: Session):
