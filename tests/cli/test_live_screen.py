@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import re
-import select
 import signal
-import struct
 import subprocess
 import sys
-import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from attrs import define
+
+from tests.terminal import Terminal, at_terminal
 
 pytestmark = pytest.mark.slow
 
 FLOW = Path(sys.executable).parent / "flow"
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*[1-9][0-9;]*m")
-
-
-@define
-class Terminal:
-    """A process under a terminal of its own, and all that it has written."""
-
-    process: subprocess.Popen[bytes]
-    master: int
-    written: bytes = b""
-
-    def until(self, text: bytes, *, tries: int = 200) -> bytes:
-        """Read until `text` has come since the last call, and return what came."""
-        came = b""
-        for _ in range(tries):
-            if select.select([self.master], [], [], 0.1)[0]:
-                try:
-                    came += os.read(self.master, 1 << 16)
-                except OSError:  # its other end is closed
-                    break
-            if text in came:
-                self.written += came
-                return came
-        raise AssertionError(f"{text!r} never came; {came[-2000:]!r} did")
-
-    def type(self, keys: bytes) -> None:
-        """Press keys."""
-        os.write(self.master, keys)
-
-    def resize(self, width: int, height: int) -> None:
-        """Change the terminal's size, and tell the process as terminals do."""
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-        self.process.send_signal(signal.SIGWINCH)
 
 
 @pytest.fixture
@@ -81,23 +45,9 @@ def flow(env: dict[str, str], *words: str) -> None:
     subprocess.run([FLOW, *words], env=env, check=True, capture_output=True, timeout=60)
 
 
-@contextmanager
-def watching(env: dict[str, str], *words: str, width: int = 80) -> Iterator[Terminal]:
+def watching(env: dict[str, str], *words: str, width: int = 80) -> AbstractContextManager[Terminal]:
     """`flow status --watch` on a terminal of 24 lines, which is gone afterwards."""
-    master, slave = pty.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-    process = subprocess.Popen(
-        [FLOW, "status", "--watch", *words], env=env, stdin=slave, stdout=slave, stderr=slave,
-        start_new_session=True,
-    )  # fmt: skip
-    os.close(slave)
-    try:
-        yield Terminal(process, master)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait(20)
-        os.close(master)
+    return at_terminal([FLOW, "status", "--watch", *words], env=env, width=width)
 
 
 def test_q_ends_it_and_the_terminal_is_as_before(environ):

@@ -131,6 +131,21 @@ def test_the_time_limit_ends_the_script_and_all_it_started(tmp_path: Path, shell
     assert has_ended(started)
 
 
+@pytest.mark.slow
+def test_what_does_not_end_is_killed(tmp_path: Path):
+    """A script that ignores TERM, and what it started, are killed when the wait after it is over."""
+    done = ran(
+        tmp_path,
+        "#!/bin/bash\ntrap '' TERM\n(while :; do sleep 0.1; done) & echo $!\nwhile :; do sleep 0.1; done\n",
+        FLOW_SLURM_TIME_S="1",
+        FLOW_SLURM_KILL_WAIT_S="1",
+    )
+    started = int(done.stdout)
+
+    assert -signal.SIGKILL == done.returncode
+    assert has_ended(started)
+
+
 def test_a_restart_is_counted_and_may_be_declined(tmp_path: Path):
     """After lost nodes SLURM_RESTART_COUNT is set; with --no-requeue the script ends instead."""
     again = {"FLOW_RESTART_COUNT": "2"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,22 @@ exit 7
 """
 
 
+PROGRAM = str(Path(sys.executable).with_name("flow"))
+
+
+def environ(home: Path, **more: str) -> dict[str, str]:
+    """The variables of a user of this machine."""
+    return {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "FLOW_PROVIDER": "mock",
+        "FLOW_STATE_DIR": str(home / "state"),
+        "FLOW_CONFIG_DIR": str(home / "config"),
+        "FLOW_MOCK_INSTANT": "yes",
+        **more,
+    }
+
+
 @pytest.fixture
 def flow(tmp_path: Path) -> Flow:
     """Call `flow` in a folder, as a user of this machine would."""
@@ -33,17 +50,11 @@ def flow(tmp_path: Path) -> Flow:
     folder.mkdir()
     (folder / "data.txt").write_text("data\n", "utf-8")
 
-    def call(*words: str) -> subprocess.CompletedProcess[str]:
+    def call(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [str(Path(sys.executable).with_name("flow")), "--provider", "mock", *words],
+            [PROGRAM, *words],
             cwd=folder,
-            env={
-                "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-                "HOME": str(tmp_path),
-                "FLOW_STATE_DIR": str(tmp_path / "state"),
-                "FLOW_CONFIG_DIR": str(tmp_path / "config"),
-                "FLOW_MOCK_INSTANT": "yes",
-            },
+            env=environ(tmp_path, **more),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -106,3 +117,38 @@ def test_a_script_submits_looks_cancels_and_starts_again(tmp_path: Path, flow: F
     assert "data\nword\n" == child.stdout, child.stderr
     assert "fold 1\n" == fold.stdout, fold.stderr
     assert "cancelled" in flow("status", "held").stdout
+
+
+#: Simulated seconds in a real one; a notice lasts ten real seconds at least.
+RATE = 600
+LOST = """#!/bin/bash
+#SBATCH -J lost --gpus-per-node=h100:8 --requeue
+echo "start ${SLURM_RESTART_COUNT:-first}"
+[ -n "$SLURM_RESTART_COUNT" ] && exit 5
+sleep 600
+"""
+
+
+def test_a_script_that_was_outbid_starts_again(tmp_path: Path, flow: Flow):
+    """After the market took its node and gave one back, it runs from its first line, with SLURM_RESTART_COUNT."""
+    (tmp_path / "work" / "lost.slurm").write_text(LOST, "utf-8")
+    rate = {"FLOW_MOCK_RATE": str(RATE)}
+    with subprocess.Popen(
+        [PROGRAM, "submit", "lost.slurm", "--no-code"],
+        cwd=tmp_path / "work",
+        env=environ(tmp_path, **rate),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as submitted:
+        ends = threading.Timer(120, submitted.kill)
+        ends.start()
+        assert submitted.stdout is not None
+        said = [submitted.stdout.readline()]
+        outbid = flow("mock", "outbid", "lost", "--for", f"{10 * RATE // 60 + 10}m", **rate)
+        said += submitted.stdout.readlines()
+    ends.cancel()
+
+    assert 0 == outbid.returncode, outbid.stderr
+    assert (5, ["start first\n", "start 1\n"]) == (submitted.returncode, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from flow_providers.slurm import connect
 from tests.slurm_provider.cluster import RunningCluster
 from tests.slurm_provider.test_kit import SlurmRig
 from tests.ssh.sshd import Sshd, free_port
+from tests.terminal import at_terminal
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
@@ -78,6 +80,33 @@ def test_all_of_it_over_ssh(tmp_path: Path, slurm: RunningCluster, login_node: S
         assert BOTH_STREAMS.out in bed.logs.read(bid.id, 0).data
     finally:
         bed.tidy()
+
+
+def test_a_person_at_a_terminal_sets_it_up(tmp_path: Path, login_node: Sshd):
+    """Each answer is tried at the cluster as it is typed: a wrong one is told, a right one kept in the settings."""
+    config = tmp_path / "config" / "config.toml"
+    config.parent.mkdir()
+    config.write_text(f'ssh_key = "{login_node.user_key}"\n[slurm]\npython = "{sys.executable}"\n')
+    env = {
+        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "TERM": "xterm", "LC_ALL": "C.UTF-8",
+        "FLOW_CONFIG_DIR": str(config.parent), "FLOW_STATE_DIR": str(tmp_path / "state"),
+    }  # fmt: skip
+    flow = Path(sys.executable).parent / "flow"
+    with at_terminal([flow, "setup", "--provider", "slurm"], env=env, width=200) as terminal:
+        terminal.until(b"Login node")
+        terminal.type(f"root@127.0.0.1:{free_port()}\r".encode())
+        terminal.until(b"can't be reached")
+        terminal.type(f"root@127.0.0.1:{login_node.port}\r".encode())
+        terminal.until(b"4 nodes, as root")
+        terminal.type(f"{tmp_path}/shared\r".encode())
+        terminal.until(b"can be written")
+        terminal.type(b"\r" * 4)  # all else stays as it is
+        terminal.until(b"config.toml")
+        code = terminal.process.wait(60)
+
+    assert 0 == code
+    assert f'folder = "{tmp_path}/shared"' in config.read_text()
+    assert f'login = "root@127.0.0.1:{login_node.port}"' in config.read_text()
 
 
 def refusal(there: Provider, kind: type[FlowError]) -> str:

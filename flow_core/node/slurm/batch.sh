@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs a batch script on the first node as Slurm's batch step would: its variables, its time limit, its own file.
-#   FLOW_SLURM_TIME_S   seconds after which it is told to end (TERM), and 30 later made to (KILL); none without
+#   FLOW_SLURM_TIME_S   seconds after which it is told to end (TERM), and later made to (KILL); none without
+#   FLOW_SLURM_KILL_WAIT_S   seconds between the two, as Slurm's KillWait (30)
 #   FLOW_SLURM_SIGNAL   NAME@SECONDS: a signal for the script that long before its time is up; @SECONDS@steps for its steps
 #   FLOW_SLURM_REQUEUE  no: a script that lost its nodes is not started again
 #   FLOW_SLURM_INPUT    the file that is its standard input
@@ -94,7 +95,7 @@ if [ -n "${FLOW_SLURM_TIME_S:-}" ]; then
       if [ "$left" -le 0 ]; then
         echo "flow: its time limit of ${FLOW_SLURM_TIME_S} s is over; it is told to end" >"/proc/$$/fd/2"
         kill -TERM -$$ 2>/dev/null
-        left=30
+        left=${FLOW_SLURM_KILL_WAIT_S:-30}
         while [ "$left" -gt 0 ] && kill -0 $$ 2>/dev/null; do
           left=$((left - 1))
           sleep 1
