@@ -6,22 +6,20 @@ reached too, and it makes no difference where the engine is.
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import socket
 import threading
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 
+from flow_adapters.relaying import Hold, carried, relayed
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
-from flow_core.errors import Conflict, FlowError
+from flow_core.errors import FlowError
 from flow_providers.local_docker.execs import Execs, Started, ours
 
-_LOOPBACK = "127.0.0.1"
 
-
-@contextlib.contextmanager
-def forwarded(execs: Execs, node: Node, port: int, *, local_port: int = 0) -> Iterator[int]:
+def forwarded(
+    execs: Execs, node: Node, port: int, *, local_port: int = 0
+) -> AbstractContextManager[int]:
     """While entered, connections to the yielded port reach `port` on the node.
 
     Raises:
@@ -29,77 +27,29 @@ def forwarded(execs: Execs, node: Node, port: int, *, local_port: int = 0) -> It
         NodeUnreachable: the node's container doesn't run.
     """
     execs.check(node)
-    try:
-        listener = socket.create_server((_LOOPBACK, local_port))
-    except OSError as exc:
-        if exc.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        raise Conflict(
-            f"port {local_port} of this machine is taken", hint="name another, or 0 for a free one"
-        ) from exc
-    relay = _Relay(execs, node, port, listener)
-    with listener:
-        thread = threading.Thread(target=relay.accept, daemon=True)
-        thread.start()
+
+    def carry(near: socket.socket, hold: Hold) -> None:
         try:
-            yield int(listener.getsockname()[1])
-        finally:
-            relay.close()
-            thread.join()
+            started = execs.start(node, ours("relay.py", str(port)), reads=True)
+        except FlowError:
+            return
+        back = threading.Thread(target=_carry_in, args=(near, started), daemon=True)
+        back.start()
+        with suppress(OSError):
+            for stream, data in started.wire.frames():
+                if stream is Stream.OUT:
+                    near.sendall(data)
+        with suppress(OSError):
+            near.shutdown(socket.SHUT_RDWR)
+        started.wire.close()
+        back.join()
 
-
-class _Relay:
-    def __init__(self, execs: Execs, node: Node, port: int, listener: socket.socket) -> None:
-        self._execs = execs
-        self._node = node
-        self._port = port
-        self._listener = listener
-        self._open: set[socket.socket] = set()
-        self._threads: list[threading.Thread] = []
-
-    def accept(self) -> None:
-        """Take connections until `close`."""
-        while True:
-            try:
-                near, _ = self._listener.accept()
-            except OSError:
-                return
-            self._open.add(near)
-            thread = threading.Thread(target=self._carry, args=(near,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def close(self) -> None:
-        """End all connections, and what carries them in the container."""
-        for each in [self._listener, *self._open]:
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-        for thread in list(self._threads):
-            thread.join()
-
-    def _carry(self, near: socket.socket) -> None:
-        with near:
-            try:
-                started = self._execs.start(
-                    self._node, ours("relay.py", str(self._port)), reads=True
-                )
-            except FlowError:
-                return
-            back = threading.Thread(target=_carry_in, args=(near, started), daemon=True)
-            back.start()
-            with contextlib.suppress(OSError):
-                for stream, data in started.wire.frames():
-                    if stream is Stream.OUT:
-                        near.sendall(data)
-            with contextlib.suppress(OSError):
-                near.shutdown(socket.SHUT_RDWR)
-            started.wire.close()
-            back.join()
+    return relayed(carry, local_port=local_port)
 
 
 def _carry_in(near: socket.socket, started: Started) -> None:
-    with contextlib.suppress(OSError):
-        while data := near.recv(65_536):
+    with suppress(OSError):
+        for data in carried(near):
             started.wire.plug.sendall(data)
-    with contextlib.suppress(OSError):
+    with suppress(OSError):
         started.wire.end_input()
