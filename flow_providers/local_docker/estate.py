@@ -59,7 +59,7 @@ from flow_providers.local_docker.labels import (
 )
 from flow_providers.local_docker.python_kit import PythonKit
 from flow_providers.local_docker.s3fs_kit import S3fsKit
-from flow_providers.local_docker.world import Box, World, look_at
+from flow_providers.local_docker.world import Box, Lookout, World, look_at
 
 #: For how long whoever placed a bid is left alone with making its containers.
 _PLACING = timedelta(seconds=15)
@@ -92,10 +92,11 @@ class Estate:
         self._clearing = Clearing(engine)
         self._find_gpus = find_gpus
         self._before_end = before_end
+        self._lookout = Lookout(engine)
 
     def look(self, *, grant: bool = True) -> World:
         """Return what there is now; bids that wait are granted first where that can be."""
-        world = look_at(self._engine)
+        world = self._lookout.world()
         if not grant:
             return world
         self._clear(world)
@@ -122,7 +123,8 @@ class Estate:
         image, more = self._images.named(request.launch.image)
         record = new_record(request, image=image, claim=claim, at=self._clock.now())
         record = evolve(record, options={**options, **more})
-        there = self._written(record)
+        with self._lookout.changing():
+            there = self._written(record)
         if there.claim != claim:
             world = look_at(self._engine)
             if there.id not in world.ended:
@@ -208,7 +210,7 @@ class Estate:
                 self._engine.ask("PUT", f"{path}/archive", query={"path": "/"}, data=folders)
             self._engine.ask("POST", f"{path}/start")
 
-        with ThreadPoolExecutor(_LANES) as pool:
+        with self._lookout.changing(), ThreadPoolExecutor(_LANES) as pool:
             list(pool.map(make, range(record.quantity)))
             if record.id not in look_at(self._engine).records:
                 self._clearing.remove(record)  # it was ended meanwhile
@@ -240,8 +242,9 @@ class Estate:
         self._ended.write(evolve(record, ended_at=ended_at, detail=why or "", script=""))
         mark = {BID: bid_id, CLAIM: record.claim, ENDED: ended_at, MADE: "local-docker"}
         body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
-        self._engine.ask("POST", "/volumes/create", body=body)
-        self._clearing.kill(world.boxes.get(bid_id, {}).values())
+        with self._lookout.changing():
+            self._engine.ask("POST", "/volumes/create", body=body)
+            self._clearing.kill(world.boxes.get(bid_id, {}).values())
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
         removal = threading.Thread(target=self._take_away, args=(record,))
         removal.start()
@@ -375,10 +378,11 @@ class Estate:
             self._forget(record)
 
     def _forget(self, record: Record) -> None:
-        self._clearing.remove(record)
-        self._images.forget(record.id)
-        self._clearing.unwrite(f"flow-bid-{record.id}")
-        self._clearing.unwrite(f"flow-end-{record.id}")
+        with self._lookout.changing():
+            self._clearing.remove(record)
+            self._images.forget(record.id)
+            self._clearing.unwrite(f"flow-bid-{record.id}")
+            self._clearing.unwrite(f"flow-end-{record.id}")
 
 
 def _age(box: Box) -> tuple[int, str]:

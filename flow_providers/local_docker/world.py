@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import Any
 
 from attrs import field, frozen
@@ -11,6 +15,8 @@ from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.labels import BID, ENDED, RANK, Record, read_record
 
 Box = dict[str, Any]
+#: Seconds for which a look is as good as another, unless this process changed something meanwhile.
+FRESH_S = 0.02
 
 
 @frozen
@@ -37,6 +43,33 @@ class World:
         boxes = self.boxes.get(record.id, {})
         started = [box for box in boxes.values() if box["State"] != "created"]
         return BidState.ALLOCATED if len(started) == record.quantity else BidState.OPEN
+
+
+class Lookout:
+    """Looks at the engine, and not anew for whoever asks in the same breath: after a bid, its nodes and its logs."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._at = 0.0
+        self._last: World | None = None
+
+    def world(self) -> World:
+        """Return what there is, or was at most a fiftieth of a second ago."""
+        with self._lock:
+            if self._last is None or monotonic() - self._at > FRESH_S:
+                self._last = look_at(self._engine)
+                self._at = monotonic()
+            return self._last
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Have the next look after this be at what there is then."""
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._last = None
 
 
 def look_at(engine: Engine) -> World:

@@ -15,6 +15,7 @@ from flow_providers.conformance import Controls, ProviderContract, Rig
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.address import parse_address
 from flow_providers.local_docker.engine import Engine
+from flow_providers.local_docker.world import FRESH_S
 from tests.local_docker.cut_wire import CutWire
 from tests.local_docker.engine import BARE_IMAGE
 
@@ -60,12 +61,16 @@ class DockerRig(Rig):
         return Controls(
             lose_node=self._lose,
             reboot_node=self._reboot,
-            fail_before=lambda call: self.wire.cut(_WRITES.get(call, b"GET "), after=False),
+            fail_before=self._fail,
             fail_after=lambda call: self.wire.cut(_WRITES[call], after=True),
         )
 
     def close(self) -> None:
         self.wire.close()
+
+    def _fail(self, call: str) -> None:
+        SystemClock().sleep(2 * FRESH_S)  # a look just before would answer it
+        self.wire.cut(_WRITES.get(call, b"GET "), after=False)
 
     def _lose(self, bid: Bid, rank: int) -> None:
         self.engine.ask("POST", f"/containers/flow-{bid.id}-{rank}/kill")
