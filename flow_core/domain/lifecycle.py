@@ -71,7 +71,8 @@ class Seen:
     """What is known of one placed task at `now`, the provider's time.
 
     `bid` is None only when the provider no longer knows it. `held` is how long it has held paid nodes so far,
-    `idle_since` since when all of them have had nothing to do, `unready` for how long they have been held in vain.
+    `idle_since` since when all of them have had nothing to do, `unready` for how long they have been held in vain, and
+    `undelivered` for how long they have been told their code and membership in vain.
     """
 
     record: TaskRecord
@@ -83,6 +84,7 @@ class Seen:
     spent: Spend = Spend.ZERO
     idle_since: datetime | None = None
     unready: timedelta = timedelta(0)
+    undelivered: timedelta = timedelta(0)
     #: Whether the provider can pause a bid.
     can_pause: bool = False
 
@@ -262,6 +264,9 @@ def _end(seen: Seen) -> Settle | None:
     if unready is not None and seen.unready >= UNREADY:
         words = f"{unready.words}, {format_duration(UNREADY)} after its nodes were granted"
         return Settle(Outcome.FAILED, words, None, unready.fault)
+    if seen.undelivered >= UNREADY and any(report.wants_delivery for report in seen.reports):
+        words = f"its code and membership could not be delivered for {format_duration(UNREADY)}"
+        return Settle(Outcome.FAILED, words, None, Fault.NETWORK)
     return None
 
 

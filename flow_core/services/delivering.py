@@ -26,17 +26,19 @@ _TAIL = 2_000
 
 
 def deliver(ports: Ports, view: TaskView, delivery: Deliver) -> bool:
-    """Deliver to every node of `view`; True when all have it. A node that could not be reached is tried next time.
+    """Deliver to every node of `view`; False when one lacks it, which is tried again next time.
+
+    True also where somebody else is at it, or there is no node to tell.
 
     Raises:
         FlowError: what has to be set up can't be told, such as a secret that this machine no longer has.
     """
     record, allocation = view.record, view.allocation
     if allocation is None:
-        return False
+        return True
     with ports.journal.claim(record.token, "deliver") as mine:
         if not mine:
-            return False
+            return True
         setup = setup_of(ports, view)
         env = _variables(ports, record)
         _introduce(ports, record, allocation)

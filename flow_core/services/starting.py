@@ -1,4 +1,4 @@
-"""For how long a task's nodes have been held without being ready for it, and why they aren't.
+"""For how long a task's nodes have been held without being ready for it, or told in vain, and why they aren't ready.
 
 Measured on this process's own clock: a simulated market's minutes are too short for machines that really boot. A
 watcher that starts over counts anew, which for what never comes is no harm.
@@ -6,6 +6,7 @@ watcher that starts over counts anew, which for what never comes is no harm.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime, timedelta
 
@@ -18,6 +19,8 @@ from flow_core.services.ports import Ports
 
 #: How long nodes may take before their tasks' histories say what is amiss, in real time.
 SOON = timedelta(minutes=2)
+#: Tries further apart than this, in real time, say nothing of the time between: this machine slept.
+GAP = timedelta(minutes=5)
 #: Real seconds that a node may take to answer when it is asked why it doesn't.
 ANSWER_S = 30.0
 
@@ -29,6 +32,24 @@ class Starting:
         self._ports = ports
         self._since: dict[str, datetime] = {}
         self._told: set[str] = set()
+        #: When a delivery first failed, and when one last did; success forgets both.
+        self._failed: dict[str, tuple[datetime, datetime]] = {}
+
+    def delivers(self, token: str, attempt: Callable[[], bool]) -> None:
+        """Have the task's nodes told by `attempt`, which returns False, or raises, where not all of them were."""
+        began, well = self._ports.clock.now(), False
+        try:
+            well = attempt()
+        finally:
+            first, last = self._failed.pop(token, (began, began))
+            if not well:
+                awake = began - last < GAP
+                self._failed[token] = (first if awake else began, self._ports.clock.now())
+
+    def undelivered(self, token: str) -> timedelta:
+        """Return for how long every delivery to the task's nodes has failed."""
+        first, last = self._failed.get(token, (None, None))
+        return last - first if first is not None and last is not None else timedelta(0)
 
     def lasts(self, view: TaskView) -> timedelta | None:
         """Return for how long the task's nodes have not been ready; None when they are, or none are held."""

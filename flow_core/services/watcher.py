@@ -228,6 +228,7 @@ class Watcher:
             spent=cost.spent,
             idle_since=self._idling.since(view),
             unready=unready or timedelta(0),
+            undelivered=self._starting.undelivered(record.token),
             can_pause=self._ports.provider.limits.pauses,
         )
         if unready is not None:
@@ -298,7 +299,8 @@ class Watcher:
         elif isinstance(action, Release):
             self._release(record)
         elif isinstance(action, Deliver):
-            deliver(self._ports, view, action)
+            self._deadlines.append(now + SOON)  # to be tried again, should it fail
+            self._starting.delivers(record.token, lambda: deliver(self._ports, view, action))
         elif isinstance(action, Recover) and view.bid is not None:
             recover(self._ports, record, view.bid)
             self._deadlines.append(now + record.spec.recovery.after)

@@ -274,3 +274,21 @@ def test_nodes_that_were_ready_may_be_silent():
     at_work = record(2, ready_at=NOW)
 
     assert [] == decide(seen(record=at_work, allocation=allocation(2), reports=(), unready=UNREADY))
+
+
+def test_nodes_that_can_t_be_told_end_their_task():
+    """Half an hour of failed deliveries ends a task that waits for one; one that has all it needs goes on."""
+    waiting = seen(
+        reports=(report(0, RunPhase.WAITING),), record=record(ready_at=NOW), undelivered=UNREADY
+    )
+    settled, withdrawn, *_ = decide(waiting)
+
+    assert isinstance(settled, Settle)
+    assert (Outcome.FAILED, None, Fault.NETWORK, Withdraw) == (
+        settled.outcome, settled.exit_code, settled.fault, type(withdrawn),
+    )  # fmt: skip
+    assert "its code and membership could not be delivered for 30m" == settled.reason
+    assert [Deliver] == [
+        type(each) for each in decide(evolve(waiting, undelivered=UNREADY - timedelta(seconds=1)))
+    ]
+    assert [] == decide(evolve(waiting, reports=(report(0, RunPhase.RUNNING),)))

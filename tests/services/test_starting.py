@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import pytest
@@ -13,10 +13,11 @@ from flow_adapters.clocks import ManualClock
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.lifecycle import UNREADY
 from flow_core.domain.record import Fault, Outcome
-from flow_core.domain.run import LogChunk, RunReport
+from flow_core.domain.run import LogChunk, RunReport, Stream
 from flow_core.ports.logs import Logs
+from flow_core.ports.shell import Call, Events, NodeExit, NodeOutput, RemoteShell
 from flow_core.services.session import Session
-from flow_core.services.starting import SOON
+from flow_core.services.starting import SOON, Starting
 from flow_providers.mock import PretendCloud
 
 
@@ -89,3 +90,60 @@ def test_nodes_that_answer_late_are_in_time(
 
     assert ready is not None
     assert Outcome.SUCCEEDED is silent.tasks.record(task.name).outcome
+
+
+class DeafShell:
+    """Passes on calls, but nodes have no room for what they are told of their membership."""
+
+    def __init__(self, shell: RemoteShell) -> None:
+        self._shell = shell
+        self.is_deaf = True
+
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
+        """See `RemoteShell.run_many`."""
+        if self.is_deaf and any(call.line.endswith(" deliver") for call in calls):
+            for call in calls:
+                yield NodeOutput(call.node, Stream.ERR, b"no space left on device")
+                yield NodeExit(call.node, 1)
+            return
+        yield from self._shell.run_many(calls, timeout_s=timeout_s)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._shell, name)
+
+
+@pytest.mark.parametrize("recovers", [False, True])
+def test_nodes_that_can_t_be_told_end_their_task(pretend_cloud: PretendCloud, recovers: bool):
+    """A delivery that fails for half an hour ends the task with what was said; one that works by then goes on."""
+    shell = DeafShell(pretend_cloud.provider.shell)
+    pretend_cloud.provider = evolve(pretend_cloud.provider, shell=shell)
+    session = connect_in_memory(pretend_cloud)
+    pretend_cloud.on("train", takes="1h")
+    task = flow.run("train", num_instances=2, session=session)
+    session.ports.clock.sleep((UNREADY - timedelta(minutes=5)).total_seconds())
+    shell.is_deaf = not recovers
+    task.wait()
+    record = session.tasks.record(task.name)
+    whys = [each.why for each in session.tasks.history(task.name)]
+
+    assert any("no space left on device" in why for why in whys)
+    assert (Outcome.SUCCEEDED if recovers else Outcome.FAILED) is record.outcome
+    assert record.released
+    if not recovers:
+        assert "its code and membership could not be delivered for 30m" == record.reason
+        assert record.began_at is not None
+        assert record.ended_at is not None
+        assert UNREADY <= record.ended_at - record.began_at < UNREADY + timedelta(minutes=10)
+
+
+def test_time_asleep_is_no_time_of_trying(session: Session, clock: ManualClock):
+    """Tries half a night apart say nothing of the time between; success forgets all of them."""
+    starting = Starting(session.ports)
+    for minutes in (0, 1, 600, 1, 1):
+        clock.advance(minutes=minutes)
+        starting.delivers("task", lambda: False)
+    lasted = starting.undelivered("task")
+    starting.delivers("task", lambda: True)
+
+    assert timedelta(minutes=2) == lasted
+    assert timedelta(0) == starting.undelivered("task")
