@@ -1,8 +1,8 @@
-"""A real Slurm on loopback: munge and slurmctld over paper nodes, in a folder of its own; nothing under /etc is read.
+"""A real Slurm on loopback: munge, slurmctld and as many slurmd as wanted, in a folder; nothing under /etc is read.
 
-The nodes exist only in the configuration, large enough for any script one would write, and are all DOWN: a held
+This one's nodes exist only in the configuration, large enough for any script one would write, and are all DOWN: a held
 task is judged by the controller as on any cluster, and never runs. `python -m tests.slurm.cluster start FOLDER`
-brings one up by hand and prints its SLURM_CONF; `stop FOLDER` ends it.
+brings one up by hand and prints its SLURM_CONF; `stop FOLDER` ends it. `tests.slurm_provider.cluster` has another.
 """
 
 from __future__ import annotations
@@ -17,10 +17,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+import pytest
 from attrs import frozen
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "scontrol", "scancel")
@@ -41,7 +45,6 @@ _PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin
 #: Nodes that really run something: each a slurmd of its own on this host, larger than it on paper.
 REAL_NODES = ("n1", "n2")
 REAL = "real"
-_DAEMONS = (*(f"slurmd-{name}" for name in REAL_NODES), "slurmctld", "munged")
 
 
 def missing_programs() -> list[str]:
@@ -49,9 +52,12 @@ def missing_programs() -> list[str]:
     return [name for name in PROGRAMS if shutil.which(name, path=_PATH) is None]
 
 
+C = TypeVar("C", bound="Cluster")
+
+
 @frozen
 class Cluster:
-    """A cluster in `folder`, whose path must be short: it holds a socket."""
+    """A cluster in `folder`, whose path must be short: it holds a socket. Its nodes are paper, but for two."""
 
     folder: Path
 
@@ -61,9 +67,18 @@ class Cluster:
         return self.folder / "slurm.conf"
 
     @property
-    def daemons(self) -> Sequence[str]:
-        """What `stop` ends, in order."""
-        return _DAEMONS
+    def nodes(self) -> Sequence[str]:
+        """The nodes that have a daemon of their own, once they are started."""
+        return REAL_NODES
+
+    def configuration(self) -> Sequence[str]:
+        """The lines of slurm.conf that are this cluster's own."""
+        return paper(self.host)
+
+    @property
+    def host(self) -> str:
+        """This machine's name, as nodes have it."""
+        return socket.gethostname().split(".")[0]
 
     @property
     def environ(self) -> dict[str, str]:
@@ -87,13 +102,26 @@ class Cluster:
         Raises:
             RuntimeError: a daemon did not start, with the end of its log.
         """
+        self.start_controller()
+        for array in ((), ("--array=0-3",)):
+            done = self.run("sbatch", "--hold", "--job-name=parent", *array, "--wrap=true")
+            if done.returncode != 0:
+                raise RuntimeError(f"sbatch refuses the simplest script: {done.stderr}")
+
+    def start_controller(self) -> None:
+        """Write the configuration, and bring up what all clusters have: munge and the controller.
+
+        Raises:
+            RuntimeError: a daemon did not start, with the end of its log.
+        """
         for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(1024))
-        self.config.write_text(configuration(self.folder, port=free_port()), "utf-8")
+        lines = [*common(self.folder, self.host, port=free_port()), *self.configuration()]
+        self.config.write_text("\n".join(lines) + "\n", "utf-8")
         self._daemon(
             "munged", "--force", f"--key-file={key}", f"--socket={self.folder / 'munge.sock'}",
             f"--pid-file={self._pid_file('munged')}", f"--log-file={self.folder / 'munged.log'}",
@@ -104,30 +132,27 @@ class Cluster:
         while "UP" not in self.run("scontrol", "ping").stdout:
             if time.monotonic() > deadline:
                 raise RuntimeError(f"slurmctld does not answer:\n{self._log('slurmctld')}")
-        for array in ((), ("--array=0-3",)):
-            done = self.run("sbatch", "--hold", "--job-name=parent", *array, "--wrap=true")
-            if done.returncode != 0:
-                raise RuntimeError(f"sbatch refuses the simplest script: {done.stderr}")
 
-    def start_nodes(self) -> None:
-        """Bring up the nodes that run something, and return once they may be used.
+    def start_nodes(self, *, partition: str = REAL) -> None:
+        """Bring up the nodes that run something, and return once all may be used, which `partition` has.
 
         Raises:
             RuntimeError: one did not start.
         """
-        for name in REAL_NODES:
+        for name in self.nodes:
             (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)
-            done = self.run("slurmd", "-N", name)
-            if done.returncode != 0:
-                raise RuntimeError(f"slurmd ended with {done.returncode}: {done.stderr}")
+            self._daemon("slurmd", "-N", name)
         deadline = time.monotonic() + START_TIMEOUT_S
-        while self.run("sinfo", "-h", "-p", REAL, "-t", "idle", "-o", "%D").stdout.strip() != "2":
+        look = ("sinfo", "-h", "-p", partition, "-t", "idle", "-o", "%D")
+        while self.run(*look).stdout.strip() != str(len(self.nodes)):
             if time.monotonic() > deadline:
-                raise RuntimeError(self._log(f"slurmd-{REAL_NODES[0]}"))
+                raise RuntimeError(
+                    f"{self._log('slurmctld')}\n{self._log(f'slurmd-{self.nodes[0]}')}"
+                )
 
     def stop(self) -> None:
         """End the daemons that were started here, by their pid files, and wait until they are gone."""
-        for name in self.daemons:
+        for name in (*(f"slurmd-{node}" for node in self.nodes), "slurmctld", "munged"):
             try:
                 pid = int(self._pid_file(name).read_text("ascii"))
                 handle = os.pidfd_open(pid)
@@ -180,19 +205,18 @@ class Cluster:
         return "\n".join(lines[-10:])
 
 
-def configuration(folder: Path, *, port: int) -> str:
-    """The text of slurm.conf for a cluster in `folder` whose controller listens on `port`."""
+def common(folder: Path, host: str, *, port: int) -> list[str]:
+    """The lines of slurm.conf that all of these clusters have; the controller listens on `port`."""
     user = pwd.getpwuid(os.getuid()).pw_name
-    gres = ",".join(f"gpu:{name}:16" for name in GPU_TYPES)
-    lines = [
-        "ClusterName=paper",
-        f"SlurmctldHost={socket.gethostname().split('.')[0]}(127.0.0.1)",
+    return [
+        f"SlurmctldHost={host}(127.0.0.1)",
         f"SlurmctldPort={port}",
         f"SlurmUser={user}",
         f"SlurmdUser={user}",
         "AuthType=auth/munge",
         "CredType=cred/munge",
-        f"AuthInfo=socket={folder / 'munge.sock'}",
+        # What was requeued may start again after `cred_expire` seconds.
+        f"AuthInfo=socket={folder / 'munge.sock'},cred_expire=5",
         f"StateSaveLocation={folder / 'state'}",
         f"SlurmdSpoolDir={folder / 'spool'}/%n",
         f"SlurmctldPidFile={folder / 'slurmctld.pid'}",
@@ -202,25 +226,33 @@ def configuration(folder: Path, *, port: int) -> str:
         "SlurmdParameters=config_overrides",
         "ReturnToService=2",
         "PropagateResourceLimits=NONE",
-        "KillWait=2",
         "ProctrackType=proctrack/linuxproc",
         "TaskPlugin=task/none",
         "SwitchType=switch/none",
         "MpiDefault=none",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
-        "SchedulerType=sched/builtin",
         "AccountingStorageType=accounting_storage/none",
         "GresTypes=gpu",
         "MailProg=/bin/true",
+    ]
+
+
+def paper(host: str) -> list[str]:
+    """What the paper cluster has of its own: nodes that are only written down, and two that run something."""
+    gres = ",".join(f"gpu:{name}:16" for name in GPU_TYPES)
+    return [
+        "ClusterName=paper",
+        "KillWait=2",
+        "SchedulerType=sched/builtin",
         "MaxArraySize=4000001",
         "MaxJobCount=5000000",
         f"FirstJobId={FIRST_ID}",
         "Licenses=matlab:100,scratch:100",
-        f"NodeName=p[1-1024] NodeAddr=127.0.0.1 Port={port} Boards=1 SocketsPerBoard=2 CoresPerSocket=128"
+        f"NodeName=p[1-1024] NodeAddr=127.0.0.1 Port={free_port()} Boards=1 SocketsPerBoard=2 CoresPerSocket=128"
         f" ThreadsPerCore=1 RealMemory=8000000 TmpDisk=8000000 Gres={gres} Feature={FEATURES} State=DOWN",
         *(
-            f"NodeName={name} NodeHostname={socket.gethostname().split('.')[0]} NodeAddr=127.0.0.1 Port={free_port()}"
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={free_port()}"
             " CPUs=32 Boards=1 SocketsPerBoard=2 CoresPerSocket=16 ThreadsPerCore=1 RealMemory=512000 State=UNKNOWN"
             for name in REAL_NODES
         ),
@@ -228,7 +260,6 @@ def configuration(folder: Path, *, port: int) -> str:
         f"PartitionName={PARTITION} Nodes=p[1-1024] Default=YES MaxTime=INFINITE State=UP",
         *(f"PartitionName={name} Nodes=p[1-1024] MaxTime=INFINITE State=UP" for name in PARTITIONS),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def free_port() -> int:
@@ -239,13 +270,13 @@ def free_port() -> int:
         return port
 
 
-def main(words: Sequence[str] | None = None) -> int:
-    """Start or stop a cluster by hand."""
-    parser = argparse.ArgumentParser(prog="python -m tests.slurm.cluster", description=__doc__)
+def by_hand(kind: type[Cluster], words: Sequence[str] | None = None) -> int:
+    """Start or stop a cluster of this kind, as its module's command."""
+    parser = argparse.ArgumentParser(description=kind.__doc__)
     parser.add_argument("what", choices=("start", "stop"))
     parser.add_argument("folder", type=Path)
     asked = parser.parse_args(words)
-    cluster = Cluster(asked.folder.resolve())
+    cluster = kind(asked.folder.resolve())
     if asked.what == "stop":
         cluster.stop()
         return 0
@@ -254,5 +285,26 @@ def main(words: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextmanager
+def served(kind: type[C]) -> Iterator[C]:
+    """A cluster of this kind while tests need it; they are skipped where Slurm isn't installed, but never in CI."""
+    missing = missing_programs()
+    if missing:
+        why = f"no {', '.join(missing)} here; Debian's slurmctld, slurmd, slurm-client and munge have them"
+        if os.environ.get("CI") == "true":
+            pytest.fail(why)
+        pytest.skip(why)
+    if os.geteuid() != 0:
+        pytest.skip("munge's daemon and Slurm's are started as root here")
+    # A socket's path must be short, and pytest's own folders are not.
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        cluster = kind(Path(folder))
+        try:
+            cluster.start()
+            yield cluster
+        finally:
+            cluster.stop()
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(by_hand(Cluster))

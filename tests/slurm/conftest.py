@@ -1,37 +1,21 @@
-"""The Slurm that tests share: one for the whole session, skipped where it isn't installed, never in CI."""
+"""The Slurm that these tests share: one for the whole session."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import Cluster, missing_programs
+from tests.slurm.cluster import Cluster, served
 from tests.slurm.two_nodes import Nodes
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
     """A Slurm that answers, in a folder of its own."""
-    missing = missing_programs()
-    if missing:
-        why = f"no {', '.join(missing)} here; Debian's slurmctld, slurm-client and munge have them"
-        if os.environ.get("CI") == "true":
-            pytest.fail(why)
-        pytest.skip(why)
-    if os.geteuid() != 0:
-        pytest.skip("munge's daemon and slurmctld are started as root here")
-    # A socket's path must be short, and pytest's own folders are not.
-    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
-        cluster = Cluster(Path(folder))
-        try:
-            cluster.start()
-            yield cluster
-        finally:
-            cluster.stop()
+    with served(Cluster) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="session")
