@@ -118,6 +118,7 @@ class Bid:
     """A bid as its provider records it. `name` is the wire name.
 
     `script` is what its nodes start with, where it was read by itself and the provider tells; lists leave it out.
+    `ran_out` says that the provider ended it because its time was up.
     """
 
     id: str
@@ -132,6 +133,7 @@ class Bid:
     owner: str | None = None
     type_id: str = ""
     detail: str = field(default="")
+    ran_out: bool = False
     script: str = field(default="", eq=False, repr=False)
 
     @property

@@ -252,7 +252,8 @@ def _end(seen: Seen) -> Settle | None:
         words = (
             f"its bid has ended: {told}" if told else "its bid was ended, and not by this machine"
         )
-        return Settle(Outcome.VANISHED, words, None)
+        ran_out = bid is not None and bid.ran_out
+        return Settle(Outcome.TIMED_OUT if ran_out else Outcome.VANISHED, words, None)
     outage = _waited_out(seen)
     if outage is not None and _has_lasted(record, seen.now):
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)

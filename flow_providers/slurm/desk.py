@@ -338,7 +338,7 @@ def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
     if not bid.get("job"):
         return False
     if row is None:
-        row = remembered(bid["job"])
+        row = remembered(bid["job"], why_it_ended(folder))
     if row["state"] not in FINAL:
         return False
     path = os.path.join(folder, "end.json")
@@ -358,8 +358,8 @@ def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
     return True
 
 
-def remembered(job: str) -> Dict[str, str]:
-    """Return what accounting knows of what squeue no longer shows; where there is no accounting, that it ended."""
+def remembered(job: str, why: str) -> Dict[str, str]:
+    """Return what accounting knows of what squeue no longer shows; without any, what its own last words tell, `why`."""
     try:
         words = [
             "sacct",
@@ -373,7 +373,8 @@ def remembered(job: str) -> Dict[str, str]:
         state, limit = run(words).splitlines()[0].split("|")[:2]
         return {"state": state.split()[0], "limit": limit}
     except (Refused, IndexError, ValueError):
-        return {"state": "REVOKED", "limit": ""}
+        # Of those words only this one is never followed by another start.
+        return {"state": "TIMEOUT" if why == "TIME LIMIT" else "REVOKED", "limit": ""}
 
 
 VERBS: Dict[str, Callable[[Told], Told]] = {

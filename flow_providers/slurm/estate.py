@@ -92,6 +92,7 @@ class Found:
             ended_at=ended,
             type_id=told["type_id"],
             detail=self.detail(),
+            ran_out=end is not None and end["state"] == "TIMEOUT",
         )
 
 

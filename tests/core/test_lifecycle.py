@@ -153,6 +153,14 @@ def test_a_bid_that_someone_else_ended_ends_the_task():
     assert Outcome.VANISHED is actions[1].outcome
 
 
+def test_a_bid_whose_time_was_up_is_a_task_that_timed_out():
+    """Where the provider itself keeps a time limit, its end by that is told as a limit of the task's own is."""
+    gone = evolve(bid(BidState.TERMINATED), ran_out=True, detail="it reached Slurm's time limit")
+    [_, settled, *_] = decide(seen(bid=gone, reports=()))
+
+    assert (Outcome.TIMED_OUT, True) == (settled.outcome, "Slurm's time limit" in settled.reason)
+
+
 def test_an_ended_task_is_released_once_its_bid_is_gone():
     """Only a bid known to be gone lets the record go; until then it is withdrawn again."""
     ended = evolve(record(), outcome=Outcome.SUCCEEDED, bid_state=BidState.TERMINATED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from flow_core.errors import (
     QuotaExceeded,
     Transient,
 )
+from flow_providers.slurm import desk
 from flow_providers.slurm.asked import read_options, sbatch_words
 from flow_providers.slurm.errors import translated
 from flow_providers.slurm.offers import Offer, minutes_of, offers_of, read_nodes, read_partitions
@@ -82,6 +84,19 @@ def test_the_reason_for_waiting_is_slurms():
     failed = waiting_words(row("PENDING", "BeginTime"), cut="NODE FAILURE")
     assert "a node failed; waiting: BeginTime" == failed
     assert "it was preempted; waiting" == waiting_words(row("PENDING"), cut="PREEMPTION")
+
+
+def test_what_slurm_forgot_is_told_by_its_last_words(tmp_path: Path):
+    """Where squeue forgot it and nobody keeps accounts, a time limit is known by what slurmstepd wrote last."""
+    (tmp_path / "slurm.out").write_text(
+        "slurmstepd-n1: error: *** JOB 4 ON n1 CANCELLED AT 2026-11-28T13:33:38 DUE TO TIME LIMIT ***\n"
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        told = desk.remembered("4", desk.why_it_ended(str(tmp_path)))
+        unknown = desk.remembered("4", "")
+
+    assert ("TIMEOUT", "REVOKED") == (told["state"], unknown["state"])
 
 
 def test_ends_are_told_apart():
