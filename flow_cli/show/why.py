@@ -9,8 +9,8 @@ from datetime import datetime
 from flow_cli.show.layout import Cell
 from flow_cli.show.text import clock_time
 from flow_core.domain.duration import rough_duration
+from flow_core.domain.ending import OUTAGE
 from flow_core.domain.healing import recovery_at
-from flow_core.domain.lifecycle import OUTAGE
 from flow_core.domain.record import Fault, TaskEvent, TaskRecord
 from flow_core.domain.task_parts import Recover
 

@@ -20,7 +20,6 @@ believed. A node that stays lost for as long, with nobody left who runs, ends th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from attrs import evolve, frozen
@@ -45,6 +44,7 @@ from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.box import is_box
 from flow_core.domain.budget import lease_ends
 from flow_core.domain.duration import format_duration
+from flow_core.domain.ending import UNREADY, end_of, exit_of, has_lasted, is_held
 from flow_core.domain.healing import (
     Outage,
     is_stranded,
@@ -55,15 +55,9 @@ from flow_core.domain.healing import (
 from flow_core.domain.money import Spend
 from flow_core.domain.record import Fault, Outcome, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
-from flow_core.domain.task_parts import RunOn
 
 #: Exit codes for what could not be run: the set-up's, and the shell's for no permission and no such command.
 MISTAKES = (125, 126, 127)
-#: How long a node that is missing is waited for, in the provider's time, before its fellows' failure is believed.
-OUTAGE = timedelta(minutes=15)
-#: How long, in real time, nodes are held that never were all there and answered. Mithril asks to be told of a start
-#: that takes over 20 minutes. Source: contract section 3.
-UNREADY = timedelta(minutes=30)
 
 
 @frozen(kw_only=True)
@@ -119,57 +113,6 @@ def decide(seen: Seen) -> list[Action]:
     return actions
 
 
-def exit_of(
-    spec_run_on: RunOn, reports: Sequence[RunReport], nodes: int
-) -> tuple[int, RunReport] | None:
-    """Return the task's exit code and the report it comes from, or None while it hasn't ended.
-
-    The first failure in time is the task's; ranks break ties.
-    """
-    counted = [report for report in reports if spec_run_on is RunOn.EVERY_NODE or report.rank == 0]
-    ended = [
-        report
-        for report in counted
-        if report.phase is RunPhase.EXITED and report.exit_code is not None
-    ]
-    failed = [report for report in ended if report.exit_code != 0]
-    if failed:
-        first = min(failed, key=lambda each: (_instant(each.ended_at), each.rank))
-        return first.exit_code or 1, first
-    expected = nodes if spec_run_on is RunOn.EVERY_NODE else 1
-    if len(ended) >= expected:
-        return 0, ended[0]
-    return None
-
-
-def end_of(
-    record: TaskRecord,
-    bid: Bid | None,
-    allocation: Allocation | None,
-    reports: Sequence[RunReport],
-    now: datetime | None = None,
-) -> tuple[int, RunReport] | None:
-    """Return the exit code that ends the task and the report it comes from; None while there is none to believe."""
-    spec = record.spec
-    finished = exit_of(spec.run_on, reports, spec.num_instances)
-    if finished is None or finished[0] == 0 or spec.num_instances == 1:
-        return finished
-    if outage_of(bid, allocation, reports) is None:
-        return finished
-    return finished if _is_held(bid, allocation) and _has_lasted(record, now) else None
-
-
-def _is_held(bid: Bid | None, allocation: Allocation | None) -> bool:
-    """Whether the bid has its nodes and keeps them, as far as the market goes: an outage now is somebody else's."""
-    noticed = allocation is not None and allocation.notice is not None
-    return bid is not None and bid.state is BidState.ALLOCATED and not noticed
-
-
-def _has_lasted(record: TaskRecord, now: datetime | None) -> bool:
-    since = record.outage_since
-    return since is not None and now is not None and now - since >= OUTAGE
-
-
 def _failed_among(seen: Seen) -> bool:
     """Whether one of several nodes has failed, for which another may be the reason."""
     spec = seen.record.spec
@@ -179,7 +122,7 @@ def _failed_among(seen: Seen) -> bool:
 
 def _waited_out(seen: Seen) -> Outage | None:
     """Return the outage that is waited out, for `OUTAGE` at most: somebody failed for it, or nobody runs for it."""
-    if not _is_held(seen.bid, seen.allocation):
+    if not is_held(seen.bid, seen.allocation):
         return None
     if _failed_among(seen) or is_stranded(seen.record.spec, seen.allocation, seen.reports):
         return outage_of(seen.bid, seen.allocation, seen.reports)
@@ -187,7 +130,7 @@ def _waited_out(seen: Seen) -> Outage | None:
 
 
 def _trust(seen: Seen) -> Trust:
-    if _is_held(seen.bid, seen.allocation):
+    if is_held(seen.bid, seen.allocation):
         return Trust()
     outage = outage_of(seen.bid, seen.allocation, seen.reports)
     return Trust(outage.words if outage is not None else "")
@@ -209,10 +152,6 @@ def _retry(seen: Seen) -> Retry | None:
         "; ".join(each for each in (said, missing.words if missing is not None else "") if each),
         missing.fault if missing is not None else Fault.PROGRAM,
     )
-
-
-def _instant(at: datetime | None) -> float:
-    return float("inf") if at is None else at.timestamp()
 
 
 def deadline_of(seen: Seen) -> tuple[datetime, Outcome] | None:
@@ -255,7 +194,7 @@ def _end(seen: Seen) -> Settle | None:
         ran_out = bid is not None and bid.ran_out
         return Settle(Outcome.TIMED_OUT if ran_out else Outcome.VANISHED, words, None)
     outage = _waited_out(seen)
-    if outage is not None and _has_lasted(record, seen.now):
+    if outage is not None and has_lasted(record, seen.now):
         return Settle(Outcome.FAILED, f"{outage.words}, for too long", None, outage.fault)
     overdue = _overdue(seen)
     if overdue is not None:

@@ -15,7 +15,7 @@ from attrs import frozen
 
 from flow_core.domain.allocation import Allocation, NoticeKind
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.lifecycle import end_of
+from flow_core.domain.ending import end_of
 from flow_core.domain.record import Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport
 

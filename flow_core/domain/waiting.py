@@ -10,8 +10,8 @@ from attrs import frozen
 from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, Quote
 from flow_core.domain.duration import format_duration, rough_duration
+from flow_core.domain.ending import OUTAGE, UNREADY
 from flow_core.domain.healing import outage_of, recovery_at
-from flow_core.domain.lifecycle import OUTAGE, UNREADY
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task_parts import Recover

@@ -29,9 +29,10 @@ from flow_core.domain.actions import (
 )
 from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
+from flow_core.domain.ending import OUTAGE
 from flow_core.domain.group import Seats, met_by_group
 from flow_core.domain.healing import recovery_at
-from flow_core.domain.lifecycle import OUTAGE, Seen, deadline_of, decide
+from flow_core.domain.lifecycle import Seen, deadline_of, decide
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskState, TaskView

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from flow_core.domain.actions import Deliver, Observe, Release, Settle, Withdraw
 from flow_core.domain.allocation import Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.lifecycle import UNREADY, Seen, decide, exit_of
+from flow_core.domain.ending import UNREADY, exit_of
+from flow_core.domain.lifecycle import Seen, decide
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
 from flow_core.domain.run import RunPhase, RunReport

@@ -9,7 +9,7 @@ import pytest
 from attrs import evolve
 
 import flow
-from flow_core.domain.lifecycle import OUTAGE
+from flow_core.domain.ending import OUTAGE
 from flow_core.domain.record import Fault, Outcome
 from flow_core.domain.status import TaskState
 from flow_core.services.session import Session

@@ -11,7 +11,7 @@ from attrs import evolve
 import flow
 from flow_adapters.clocks import ManualClock
 from flow_adapters.wiring import connect_in_memory
-from flow_core.domain.lifecycle import UNREADY
+from flow_core.domain.ending import UNREADY
 from flow_core.domain.record import Fault, Outcome
 from flow_core.domain.run import LogChunk, RunReport, Stream
 from flow_core.ports.logs import Logs
