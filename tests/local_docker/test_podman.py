@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,17 @@ def podman(request: pytest.FixtureRequest) -> Iterator[str]:
                 )
             service.terminate()
             service.wait(HANGS_S)
+            _end_all_of(folder)
             unmounted(folder)
+
+
+def _end_all_of(folder: Path) -> None:
+    """End what still runs for a service whose files are here: its half in a namespace, and keepers of what was run."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal():
+            with suppress(OSError):
+                if os.fsencode(f"{folder}/") in (process / "cmdline").read_bytes():
+                    os.kill(int(process.name), signal.SIGKILL)
 
 
 def _rootless() -> pwd.struct_passwd:
