@@ -279,7 +279,12 @@ class _Talk:
             if kind == frames.HELLO:
                 _check_python(json.loads(body))
                 self._next()
-            elif self._call is None or self._answer is None or number != self._number:
+            elif (
+                kind == frames.LINE
+                or self._call is None
+                or self._answer is None
+                or number != self._number
+            ):
                 continue
             elif kind == frames.OUT:
                 self._call.hear(body)

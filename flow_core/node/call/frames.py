@@ -1,7 +1,8 @@
 """The frames of a talk between a caller and a worker: a kind, a call's number, and bytes.
 
 Down go FUNCTION (once a talk for each function: its digest and its bytes) and CALL; up come HELLO, OUT (what the call
-wrote), PIECE (a stretch of the result), then END or FLAW. Python 3.8, standard library only.
+wrote), PIECE (a stretch of the result), then END or FLAW. A LINE follows what is waited for: it says nothing, and ends
+with a newline, because Slurm's srun passes on whole lines. Python 3.8, standard library only.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hmac
 import struct
 from typing import Any
 
-HELLO, FUNCTION, CALL, OUT, PIECE, END, FLAW = range(7)
+HELLO, FUNCTION, CALL, OUT, PIECE, END, FLAW, LINE = range(8)
 HEAD = struct.Struct(">BII")
 #: The most that one frame of a result carries, in bytes.
 LARGEST_PIECE = 1 << 20
@@ -24,6 +25,10 @@ DIGEST_BYTES = 32
 def frame(kind: int, number: int, data: bytes = b"") -> bytes:
     """Return a whole frame."""
     return HEAD.pack(kind, number, len(data)) + data
+
+
+#: See above.
+NEWLINE = frame(LINE, 0, b"\n")
 
 
 def seal_of(key: bytes, number: int) -> Any:

@@ -57,7 +57,8 @@ class Server:
     def send(self, kind: int, number: int, data: Any = b"") -> None:
         """Write a frame whole."""
         with self.writing:
-            _write(self.sink, frames.HEAD.pack(kind, number, len(data)) + data)
+            head = frames.HEAD.pack(kind, number, len(data))
+            _write(self.sink, head + data + frames.NEWLINE)
 
     def _read(self) -> None:
         cut = frames.Frames()
@@ -157,7 +158,8 @@ class _Answer:
         server, number = self._server, self._number
         with server.writing:
             head = frames.frame(frames.PIECE, number, bytes(self._small)) if self._small else b""
-            _write(server.sink, head + frames.frame(frames.END, number, how + self._seal.digest()))
+            end = frames.frame(frames.END, number, how + self._seal.digest())
+            _write(server.sink, head + end + frames.NEWLINE)
 
     def _flush(self) -> None:
         if self._small:
