@@ -23,7 +23,7 @@ from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, N
 
 _CHUNK = 65_536
 #: How much is read at once; a pipe that its writer has widened holds as much.
-_READ = 1 << 18
+_READ = 1 << 20
 _LOOK_S = 0.2
 _DRAIN_S = 0.5
 _BEAT_S = 0.01
