@@ -17,7 +17,7 @@ from attrs import frozen
 
 from flow_adapters.node_files import load_kit
 from flow_core.errors import InvalidRequest
-from flow_core.node.call import pickling
+from flow_core.node.call import frames, pickling
 from flow_core.services.calls import PROGRAM
 
 _AGE = (2026, 1, 1, 0, 0, 0)
@@ -56,7 +56,7 @@ def packed_arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
     """
     project_modules()
     try:
-        return pickling.dumps((args, kwargs), "arguments")
+        return small_enough(pickling.dumps((args, kwargs), "arguments"), "arguments")
     except pickling.Unpicklable as problem:
         path = problem.path.removeprefix("arguments")
         path = f"args{path[3:]}" if path.startswith("[0]") else f"kwargs{path[3:]}"
@@ -115,9 +115,23 @@ def load_program() -> bytes:
 
 def _pickled(raw: Callable[..., Any], name: str) -> bytes:
     try:
-        return pickling.dumps(raw, name)
+        return small_enough(pickling.dumps(raw, name), name)
     except pickling.Unpicklable as problem:
         raise _refusal(problem.path, problem.why, name) from problem
+
+
+def small_enough(data: bytes, name: str) -> bytes:
+    """Return what a call carries.
+
+    Raises:
+        InvalidRequest: one frame can't hold it.
+    """
+    if len(data) > frames.MOST_BYTES:
+        words = f"takes {len(data) / 1e9:.1f} GB pickled, and a call carries at most {frames.MOST_BYTES / 1e9:.1f}"
+        raise InvalidRequest(
+            {name: f"{words}: pass the path of a file in the code, a volume or a bucket"}
+        )
+    return data
 
 
 def _refusal(path: str, why: str, what: str) -> InvalidRequest:

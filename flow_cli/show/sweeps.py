@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from flow_cli.show.layout import Cell, Column, Table
+from flow_cli.show.text import dollars
 from flow_core.domain.money import Spend
 from flow_core.domain.status import TaskView
 
@@ -43,7 +44,7 @@ def sweep_json(
                 ),
                 "state": view.state.value,
                 "exit_code": view.record.exit_code,
-                "cost": str(spent[view.record.token]),
+                "cost": dollars(spent[view.record.token]),
             }
             for view in views
         ],

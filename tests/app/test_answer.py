@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_adapters.python._pool_call import SPILL_BYTES, Answer
+from flow_adapters.python._pool_code import small_enough
+from flow_core.errors import InvalidRequest
 from flow_core.node.call import frames
 
 NO_ROOM = """
@@ -46,6 +48,20 @@ def test_an_answer_is_what_was_sealed(sizes: list[int], is_cut: bool) -> None:
     assert (not lost) is answer.is_sealed(frames.VALUE, seal.digest())
     assert (whole[1:] if lost else whole) == answer.opened().read()
     answer.close()
+
+
+def test_what_no_frame_holds_is_refused() -> None:
+    """Arguments of four gigabytes are told with their size and what to do, before anything is sent."""
+
+    class Large(bytes):
+        """Bytes that say they are many."""
+
+        def __len__(self) -> int:
+            return 5_000_000_000
+
+    with pytest.raises(InvalidRequest, match=r"takes 5\.0 GB pickled, .* at most 4\.3: pass"):
+        small_enough(Large(), "arguments")
+    assert b"few" == small_enough(b"few", "arguments")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX limits")

@@ -57,5 +57,8 @@ def test_a_sweep_runs_and_shows_its_table(on_processes, tmp_path, capfd):
     assert {"-1": 2, "2": 0} == {
         each["parameters"]["lr"]: each["exit_code"] for each in found["tasks"]
     }
+    costs = {each["name"]: each["cost"] for each in found["tasks"]}
+    assert 0 == main(["status", "sw/lr=2", "--json"])
+    assert costs["sw/lr=2"] == json.loads(capfd.readouterr().out)["task"]["cost"] > 0
     assert 0 == main(["logs", "sw/lr=2"])
     assert "['--lr', '2']" in capfd.readouterr().out

@@ -16,6 +16,8 @@ HELLO, FUNCTION, CALL, OUT, PIECE, END, FLAW, LINE = range(8)
 HEAD = struct.Struct(">BII")
 #: The most that one frame of a result carries, in bytes.
 LARGEST_PIECE = 1 << 20
+#: The most that a call's arguments, with what tells of the call, may be; their length has four bytes in the head.
+MOST_BYTES = (1 << 32) - (1 << 20)
 #: How a call ended: its value follows, its exception does, or words for a plain error.
 VALUE, RAISED, WORDS = b"V", b"R", b"W"
 KEY_BYTES = 32
