@@ -32,6 +32,10 @@ _PIECES = (
     "An iterable is asked for a piece only once the node has taken those before, in a thread of its own; "
     "where it raises, the call is ended and lost."
 )
+_READS = (
+    "`only_reads` says that the line has no input, changes nothing on the node and ends by itself when nobody "
+    "listens, so that it may be begun twice and be left alone."
+)
 _START = "A call starts in the node's workspace, in a clean environment."
 #: Leaves its process id behind, and stays.
 _TRACED = "echo $$ > kit-pid; echo begun; exec sleep 86400"
@@ -49,6 +53,24 @@ class CallsContract(Contract):
         answer = bed.answer(_node(bed), "x='a b'; printf '%s' \"$x\" | tr a-b A-B && exit 4")
 
         assert (b"A B", b"", 4) == (answer.out, answer.err, answer.code)
+
+    @states("shell.Call", _READS)
+    def test_a_line_that_only_reads_answers_alike(self, bed: Bed) -> None:
+        """Whatever way to the node such a line is given: its input is empty, both streams and its code are heard.
+
+        One that nobody listens to any more ends by itself with its next word.
+        """
+        bed.need_commands()
+        node = _node(bed)
+        line = "cat; head -c 300000 /dev/zero; echo err >&2; exit 3"
+        (answer,) = bed.answers([Call(node=node, line=line, only_reads=True)])
+        endless = Call(node=node, line="while echo word; do :; done", only_reads=True)
+        with closing(bed.shell.run_many([endless], timeout_s=60.0)) as events:
+            first = next(events)
+
+        assert (bytes(300_000), b"err\n", 3) == (answer.out, answer.err, answer.code)
+        assert isinstance(first, NodeOutput)
+        assert first.data.startswith(b"word\n")
 
     @states("shell.Call", _STDIN)
     def test_a_call_reads_what_it_was_given(self, bed: Bed) -> None:
