@@ -6,7 +6,6 @@ do, such as ask for a passphrase or say in our words why a node gave no answer, 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import selectors
 import subprocess
@@ -51,10 +50,8 @@ def piped(
     assert ssh.stdout is not None
     assert ssh.stderr is not None
     streams = {ssh.stdout.fileno(): Stream.OUT, ssh.stderr.fileno(): Stream.ERR}
-    heard, held = (
-        False,
-        b"",
-    )  # what was said on standard error before: by the call, or by ssh itself
+    heard = False
+    held = b""  # what was said on standard error before: by the call, or by ssh itself
     try:
         with selectors.DefaultSelector() as ready:
             for each in streams:
@@ -97,6 +94,8 @@ def piped(
 
 def _widen(pipe: int) -> None:
     """Let a pipe hold more, where the system has room; each filling is one turn of the loop."""
+    import fcntl
+
     try:
         fcntl.fcntl(pipe, getattr(fcntl, "F_SETPIPE_SZ", 1031), _PIPE)
     except OSError:
