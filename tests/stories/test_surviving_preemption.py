@@ -96,7 +96,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_on_the_mock(user: User, undisturbed: str):
     """The same loss to the last digit; one bid, paid in two stretches with the market's half hour between them."""
     user.flow("volume", "create", "--name", "ckpt", "--size", "10", **MOCK)
-    run_half_way(user, training("python", "/ckpt"), **MOCK)
+    # Half of it must outlast the command that outbids it, which is a process of its own.
+    run_half_way(user, training("python", "/ckpt", pause_s=0.7), **MOCK)
     user.flow("mock", "outbid", "train", "--for", f"{(NOTICE + AWAY).seconds // 60}m", **MOCK)
 
     followed = user.flow("logs", "train", "-f", **MOCK)
@@ -153,9 +154,11 @@ def having_the_program(home: Path) -> User:
     return user
 
 
-def training(python: str, place: str, *more: str, data: str = "") -> tuple[str, ...]:
-    """The words that submit the training, saved on a volume that is mounted at `place`."""
-    line = f"{python} train.py --epochs {EPOCHS} --pause 0.2 {data}"
+def training(
+    python: str, place: str, *more: str, data: str = "", pause_s: float = 0.2
+) -> tuple[str, ...]:
+    """The words that submit the training, saved on a volume that is mounted at `place`; each epoch rests."""
+    line = f"{python} train.py --epochs {EPOCHS} --pause {pause_s} {data}"
     return (
         "submit", line, "-i", "a100", "-N", str(NODES), "--name", "train",
         "--mount", f"volume://ckpt:{place}", "--env", f"CHECKPOINTS={place}", "--checkpoint", place, *more,
