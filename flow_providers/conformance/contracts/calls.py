@@ -56,7 +56,7 @@ class CallsContract(Contract):
 
     @states("shell.Call", _READS)
     def test_a_line_that_only_reads_answers_alike(self, bed: Bed) -> None:
-        """Its input is empty, both streams and its code are heard; one that nobody listens to any more ends by itself."""
+        """Its input is empty, both streams and its code are heard; one that nobody listens to ends by itself."""
         bed.need_commands()
         node = _node(bed)
         line = "cat; head -c 300000 /dev/zero; echo err >&2; exit 3"
