@@ -36,6 +36,7 @@ from flow_core.errors import (
     NotFound,
     Unsupported,
 )
+from flow_core.ports.code import CodeTooLarge
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_core.services.amending import Amending
 from flow_core.services.delivering import bring_code
@@ -221,7 +222,10 @@ class DevBox:
         """
         ports = self._ports
         digest = record.code_digest
-        if digest is None or ports.code.pack(record.spec.code or ".").digest != digest:
+        try:
+            if digest is None or ports.code.pack(record.spec.code or ".").digest != digest:
+                return None
+        except CodeTooLarge:  # a sync asks whoever is there first
             return None
         call = Call(node=node, line=run_line(entry, line, expects=digest))
         return _begun(ports.provider.shell.run_many([call]))

@@ -17,6 +17,7 @@ from flow_core.domain.run import Stream
 from flow_core.domain.status import TaskState
 from flow_core.domain.task_form import task_from_mapping
 from flow_core.errors import Conflict, Unsupported
+from flow_core.ports.code import CodeTooLarge
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_core.services.dev_box import DevBox
 from flow_core.services.idling import ASK
@@ -316,6 +317,24 @@ def test_a_box_that_has_all_is_sent_nothing(session: Session, idle, cut: int):
     assert {run_line(Entry(), "make", expects=record.code_digest)} == {
         line for shell in shells for line in shell.lines
     }
+
+
+class LargeCode:
+    """A folder that is more than is uploaded unasked."""
+
+    def pack(self, folder: str, **given: object) -> None:
+        """Refuse."""
+        raise CodeTooLarge({"code": "it is 600 MB"})
+
+
+def test_code_that_is_asked_about_is_not_refused_before(session: Session, idle):
+    """Where the folder has grown large, nothing is run at once: the sync asks first."""
+    record = made(session)
+    node = session.dev_box.reach(record)
+    assert node is not None
+    large = DevBox(evolve(session.ports, code=LargeCode()))
+
+    assert large.run_unsynced(record, node, "make", Entry()) is None
 
 
 def test_words_out_of_place_are_told_where_they_belong(flow: Flow, session: Session):
