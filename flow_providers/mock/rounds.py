@@ -15,6 +15,7 @@ crowd moved; so a round is planned (`clears_at`) only then, always on the common
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
@@ -294,9 +295,13 @@ def _grant(world: World, rules: Rules, bid: BidRow, at: datetime) -> None:
 
 
 def _free_port(world: World) -> int:
-    """Draw the next port that no live allocation has; more than a thousand don't fit on one host anyway."""
+    """Draw a port that no live allocation has; more than a thousand don't fit on one host anyway.
+
+    It comes from the seed: pretend clouds side by side on one machine would else all begin with the same one, and a
+    job's ranks meet another's.
+    """
     used = {bid.port for bid in world.bids.live()} if world.bids.count() < 1_000 else set()
-    port = FIRST_PORT + world.draw() % PORTS
+    port = FIRST_PORT + random.Random(f"{world.meta.seed}/port/{world.draw()}").randrange(PORTS)
     while port in used:
         port = FIRST_PORT + (port + 1 - FIRST_PORT) % PORTS
     return port

@@ -66,3 +66,18 @@ def test_ids_have_the_services_form():
     assert {(16, True)} == {
         (len(tail), tail.isalnum()) for tail in (each.partition("_")[2] for each in found)
     }
+
+
+def test_worlds_side_by_side_meet_at_ports_of_their_own():
+    """The first jobs of twenty worlds, which may share a machine, meet at ports from the range and, by chance, apart."""
+
+    def first(seed: int) -> int:
+        pretend = cloud(seed=seed)
+        placed = bid(pretend, "a", "5")
+        pretend.clock.advance(minutes=2)
+        return pretend.provider.fleet.allocations([placed.id])[placed.id].rendezvous_port
+
+    ports = [first(seed) for seed in range(20)]
+
+    assert all(20_000 <= port < 30_000 for port in ports)
+    assert 18 <= len(set(ports))
