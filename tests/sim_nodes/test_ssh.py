@@ -96,6 +96,16 @@ def test_a_key_may_be_added_on_the_node(node):
     assert 0 == subprocess.run([*words, "true"], check=False).returncode
 
 
+def test_root_is_let_in_by_keys_of_its_own(node):
+    """A line of root's own file opens the node to root, options before the key or not; ubuntu's lines don't."""
+    line = f'restrict,pty,from="10.0.0.1,\\"x y\\"" {node.public_key}\n'
+    node.ssh("sudo mkdir -p /root/.ssh && sudo tee /root/.ssh/authorized_keys", input=line)
+    words = [*node.ssh_words(user="root"), "id -u; pwd"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    assert "0\n/root\n" == done.stdout, done.stderr
+
+
 def test_a_terminal_has_its_size_and_takes_ctrl_c(node):
     """With -tt there is a terminal of the client's size that follows it, and ^C interrupts what runs there."""
     ours, theirs = pty.openpty()

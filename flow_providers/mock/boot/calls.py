@@ -149,8 +149,10 @@ class Calls:
         except KeyError as error:
             raise OSError(errno.ENOENT, f"{user} is no user of this node") from error
         groups = {found.pw_gid, *(each.gr_gid for each in grp.getgrall() if user in each.gr_mem)}
+        # A plain user's node has one user only, who is root within.
+        own = (found.pw_uid, found.pw_gid, tuple(sorted(groups)))
         return Account(
-            user=(found.pw_uid, found.pw_gid, tuple(sorted(groups))),
+            user=own if self.account.user is not None else None,
             home=found.pw_dir,
             name=user,
             shell=found.pw_shell or "/bin/sh",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator
@@ -28,6 +29,8 @@ _USER = "ubuntu"
 _CLOSING_S = 5.0
 #: Users from this number on are people. Source: login.defs(5), UID_MIN.
 _FIRST_PERSON = 1000
+#: Options of a key may have spaces within quotes. Source: sshd(8), AUTHORIZED_KEYS FILE FORMAT.
+_WORD = re.compile(r'(?:"(?:\\"|[^"])*"|[^\s"])+')
 
 
 @define(eq=False)
@@ -235,15 +238,22 @@ def _authorized(folder: Path, user: str) -> set[bytes]:
         lines = (folder / "keys").read_text().splitlines() if user == _USER else []
     found = set()
     for line in lines:
-        with contextlib.suppress(asyncssh.KeyImportError):
-            found.add(asyncssh.import_public_key(line).public_data)
+        words = _WORD.findall(line)
+        # A line may begin with options. None is heeded: to `from`, all nodes are at one address, this machine's.
+        for begin in (0, 1):
+            with contextlib.suppress(asyncssh.KeyImportError):
+                found.add(
+                    asyncssh.import_public_key(" ".join(words[begin : begin + 2])).public_data
+                )
     return found
 
 
 def _home_of(folder: Path, user: str) -> str | None:
-    """Return where on the node's disk a person's home is; None where there is no such person."""
+    """Return where on the node's disk a person's home is, or root's; None where there is no such person."""
     if user == _USER:
         return f"home/{_USER}"
+    if user == "root":
+        return user
     with contextlib.suppress(OSError):
         for line in (folder / "disk" / "upper" / "etc" / "passwd").read_text().splitlines():
             name, _, number, _, _, home, _ = line.split(":")
