@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import os
 import zipfile
 
 from flow_adapters.node_files import load_kit
@@ -47,6 +48,14 @@ def test_launchers_find_all_nodes(node):
     assert (
         "num_machines: 2\nnum_processes: 16\nmachine_rank: 1\nmain_process_ip: 10.0.0.7\n" in said
     )
+
+
+def test_mpirun_may_be_root_where_the_command_is(node):
+    """Open MPI is told twice that root is meant; whoever isn't root has no need of it."""
+    set_up(node, "echo ${OMPI_ALLOW_RUN_AS_ROOT-no} ${OMPI_ALLOW_RUN_AS_ROOT_CONFIRM-no}")
+
+    said = node.log().data.decode().splitlines()[-1]
+    assert ("no no" if os.geteuid() else "1 1") == said
 
 
 def test_what_was_set_up_is_there_for_shells(node):

@@ -43,6 +43,9 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
         os.chmod(path(name), 0o644)
     if is_there("ssh/id"):
         env["FLOW_SSH_KEY"], env["FLOW_SSH_CONFIG"] = path("ssh/id"), path("ssh/config")
+    if not os.geteuid():
+        for name in AS_ROOT:
+            env.setdefault(name, "1")
     own = [str(node["host"]) for node in nodes if str(node["rank"]) == env["NODE_RANK"]]
     for name, text in fabric(own[0] if own else "").items():
         env.setdefault(name, text)
@@ -50,6 +53,8 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
     env["ACCELERATE_CONFIG_FILE"] = path("accelerate.yaml")
 
 
+#: A command on a node of one's own may be root; mpirun refuses unless told so twice. Source: Open MPI's mpirun(1).
+AS_ROOT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
 #: Asks the kernel for an interface's IPv4 address. Source: netdevice(7), linux/sockios.h.
 _SIOCGIFADDR = 0x8915
 _ADAPTERS = "/sys/class/infiniband"
