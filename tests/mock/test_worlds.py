@@ -69,7 +69,7 @@ def test_ids_have_the_services_form():
 
 
 def test_worlds_side_by_side_meet_at_ports_of_their_own():
-    """The first jobs of twenty worlds, which may share a machine, meet at ports from the range and, by chance, apart."""
+    """The first jobs of twenty worlds, which may share a machine, meet at ports of the range and, by chance, apart."""
 
     def first(seed: int) -> int:
         pretend = cloud(seed=seed)
