@@ -18,15 +18,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 from flow_adapters.file_systems import MOUNTS
 from flow_adapters.journal_file import JournalFile
 from flow_adapters.journal_rows import (
+    Rest,
     changed,
     event_of,
     event_text,
     record_of,
+    rest_changed,
+    rest_of,
+    rest_read,
     rest_text,
     spec_of,
     spec_text,
@@ -53,8 +57,8 @@ _UPDATE = """UPDATE records
         ended = CASE WHEN :live THEN NULL
             ELSE coalesce(ended, (SELECT coalesce(max(ended), 0) + 1 FROM records)) END
     WHERE token = :token"""
-#: Where nothing changes that is searched by: then no index has to be written.
-_REWRITE = "UPDATE records SET spec = :spec, rest = :rest, stamp = :stamp WHERE token = :token"
+#: Where nothing changes that is searched by: then no index has to be written, nor the task's own text.
+_REWRITE = "UPDATE records SET rest = ?, stamp = ? WHERE token = ?"
 _ONE = "SELECT token, stamp FROM records WHERE token = ?"
 _TEXTS = "SELECT spec, rest FROM records WHERE token = ?"
 _FIND = """SELECT token, stamp FROM records
@@ -83,6 +87,15 @@ _LOG = "INSERT INTO events (token, event) VALUES (?, ?)"
 _EVENTS = "SELECT event FROM events WHERE token = ? ORDER BY seq"
 
 
+class _Kept(NamedTuple):
+    """A row that was read or written: its stamp, the task's text, and the record in its plain form and as a value."""
+
+    stamp: int
+    spec: str
+    rest: Rest
+    record: TaskRecord
+
+
 class SqliteJournal:
     """Implements `ports.journal.Journal` in one file, or in memory for one process's use.
 
@@ -101,8 +114,7 @@ class SqliteJournal:
         self._file = JournalFile(place, tell=tell, mounts=mounts)
         self._foreign: tuple[int, int] | None = None
         self._claims: set[tuple[str, str]] = set()
-        #: By token: the row's stamp, the task's text, and the record that they are.
-        self._kept: dict[str, tuple[int, str, TaskRecord]] = {}
+        self._kept: dict[str, _Kept] = {}
 
     def add(self, record: TaskRecord) -> None:
         """See `Journal.add`.
@@ -110,14 +122,18 @@ class SqliteJournal:
         Raises:
             InvalidRequest: the record holds something that could not be read back.
         """
-        spec, rest = spec_text(record.spec), rest_text(record)
-        if record_of(rest, spec_of(spec)) != record:
+        spec, rest = spec_text(record.spec), rest_text(rest_of(record))
+        plain = rest_read(rest)
+        back = record_of(plain, spec_of(spec))
+        if back != record:
             raise InvalidRequest({"spec": "holds something that the journal could not read back"})
+        stamp = _new_stamp()
         with self._file.writing() as database:
             _refuse_taken(database, record)
             if database.execute(_ONE, (record.token,)).fetchone():
                 raise NameTaken(f"a task has the token {record.token!r}", hint="draw another token")
-            database.execute(_INSERT, _columns(record, spec, rest))
+            database.execute(_INSERT, _columns(record, spec, rest, stamp))
+            self._keep(_Kept(stamp, spec, plain, back))
 
     def update(self, token: str, **changes: object) -> TaskRecord:
         """See `Journal.update`. With the first outcome its exit code, reason and time stay, too."""
@@ -125,24 +141,29 @@ class SqliteJournal:
             row = database.execute(_ONE, (_bindable(token),)).fetchone()
             if row is None:
                 raise NotFound(f"no task has the token {token!r}")
-            before, spec = self._record(database, row), self._kept[token][1]
-            record = changed(before, _allowed(before, changes))
-            if record == before:
+            _, spec, plain, before = self._read(database, row)
+            news = {
+                name: value
+                for name, value in _allowed(before, changes).items()
+                if getattr(before, name) != value
+            }
+            if not news:
                 return before
-            if record.spec is not before.spec:
-                spec = spec_text(record.spec)
-            columns = _columns(record, spec, rest_text(record))
-            if _place(record) == _place(before):
-                database.execute(_REWRITE, columns)
+            record = changed(before, news)
+            plain, stamp = rest_changed(plain, news), _new_stamp()
+            rest = rest_text(plain)
+            if "spec" not in news and _place(record) == _place(before):
+                database.execute(_REWRITE, (rest, stamp, token))
             else:
+                spec = spec_text(record.spec) if "spec" in news else spec
                 _refuse_taken(database, record)
-                database.execute(_UPDATE, columns)
-            self._keep(columns["stamp"], spec, record)
+                database.execute(_UPDATE, _columns(record, spec, rest, stamp))
+            self._keep(_Kept(stamp, spec, plain, record))
         return record
 
-    def together(self) -> AbstractContextManager[None]:
+    def together(self) -> AbstractContextManager[object]:
         """See `Journal.together`."""
-        return self._together()
+        return self._file.writing()
 
     def find(self, name: str, *, provider: str | None = None) -> TaskRecord:
         """See `Journal.find`."""
@@ -204,11 +225,6 @@ class SqliteJournal:
         self._file.close()
 
     @contextmanager
-    def _together(self) -> Iterator[None]:
-        with self._file.writing():
-            yield
-
-    @contextmanager
     def _claim_in_memory(self, token: str, what: str) -> Iterator[bool]:
         claim = (token, what)
         with self._file.reading():
@@ -223,35 +239,40 @@ class SqliteJournal:
     def _rows(self, query: str, **values: object) -> list[TaskRecord]:
         with self._file.reading() as database:
             rows = database.execute(query, values).fetchall()
-        known = [kept[2] for row in rows if (kept := self._kept.get(row[0])) and kept[0] == row[1]]
+        known = [
+            kept.record
+            for token, stamp in rows
+            if (kept := self._kept.get(token)) and kept.stamp == stamp
+        ]
         if len(known) == len(rows):
             return known
         with self._file.standing() as database:
             rows = database.execute(query, values).fetchall()
-            return [self._record(database, row) for row in rows]
+            return [self._read(database, row).record for row in rows]
 
-    def _record(self, database: Connection, row: tuple[str, int]) -> TaskRecord:
-        """Return the record of a row that `database` holds at this moment."""
+    def _read(self, database: Connection, row: tuple[str, int]) -> _Kept:
+        """Return what is in a row that `database` holds at this moment."""
         token, stamp = row
         kept = self._kept.get(token)
-        if kept is not None and kept[0] == stamp:
-            return kept[2]
+        if kept is not None and kept.stamp == stamp:
+            return kept
         spec_line, rest = database.execute(_TEXTS, (token,)).fetchone()
         try:
-            spec = kept[2].spec if kept and kept[1] == spec_line else spec_of(spec_line)
-            record = record_of(rest, spec)
+            spec = kept.record.spec if kept and kept.spec == spec_line else spec_of(spec_line)
+            plain = rest_read(rest)
+            record = record_of(plain, spec)
         except (ValueError, KeyError, TypeError, FlowError) as error:
             raise Misconfigured(
                 f"{self._file.path}: the record of {token} can't be read: {error}",
                 hint="a newer Flow may have written it; update this one",
             ) from error
-        self._keep(stamp, spec_line, record)
-        return record
+        return self._keep(_Kept(stamp or _NEVER, spec_line, plain, record))
 
-    def _keep(self, stamp: int, spec: str, record: TaskRecord) -> None:
+    def _keep(self, kept: _Kept) -> _Kept:
         if len(self._kept) >= _MOST_KEPT:
             self._kept.clear()
-        self._kept[record.token] = (stamp or _NEVER, spec, record)
+        self._kept[kept.record.token] = kept
+        return kept
 
 
 def _place(record: TaskRecord) -> tuple[str, str, bool]:
@@ -259,7 +280,7 @@ def _place(record: TaskRecord) -> tuple[str, str, bool]:
     return record.provider, record.name, record.is_live
 
 
-def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, Any]:
+def _columns(record: TaskRecord, spec: str, rest: str, stamp: int) -> dict[str, Any]:
     return {
         "token": record.token,
         "provider": record.provider,
@@ -269,8 +290,12 @@ def _columns(record: TaskRecord, spec: str, rest: str) -> dict[str, Any]:
         "group_token": record.group_token,
         "spec": spec,
         "rest": rest,
-        "stamp": int.from_bytes(os.urandom(8), "big") >> 1 or 1,
+        "stamp": stamp,
     }
+
+
+def _new_stamp() -> int:
+    return int.from_bytes(os.urandom(8), "big") >> 1 or 1
 
 
 def _refuse_taken(database: Connection, record: TaskRecord) -> None:

@@ -11,8 +11,8 @@ import shutil
 import sqlite3
 import threading
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 from flow_adapters.file_systems import network_type
@@ -73,64 +73,37 @@ class JournalFile:
         self._connection: sqlite3.Connection | None = None
         self._close: Callable[[], object] = _nothing
 
-    @contextmanager
-    def reading(self) -> Iterator[sqlite3.Connection]:
+    def reading(self) -> AbstractContextManager[sqlite3.Connection]:
         """While entered, the connection is this thread's; each statement sees the newest writes."""
-        with self._turn():
-            try:
-                yield self._opened()
-            except sqlite3.DatabaseError as error:
-                raise self._meaning(error) from error
+        return _Turn(self, "")
 
-    @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
+    def writing(self) -> AbstractContextManager[sqlite3.Connection]:
         """While entered, no other process writes; on disk when left, or undone when left by an error.
 
         Entered within itself, it is one with the outer.
         """
-        with self.reading() as database:
-            if database.in_transaction:
-                yield database
-                return
-            database.execute("BEGIN IMMEDIATE")
-            before = database.total_changes
-            try:
-                yield database
-                database.execute("COMMIT")
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    database.execute("ROLLBACK")
-                raise
-            self.writes += database.total_changes != before
+        return _Turn(self, "BEGIN IMMEDIATE")
 
-    @contextmanager
-    def standing(self) -> Iterator[sqlite3.Connection]:
+    def standing(self) -> AbstractContextManager[sqlite3.Connection]:
         """While entered, all statements see the same: what was written when the first of them ran."""
-        with self.reading() as database:
-            if database.in_transaction:
-                yield database
-                return
-            database.execute("BEGIN")
-            try:
-                yield database
-            finally:
-                with suppress(sqlite3.Error):
-                    database.execute("COMMIT")
+        return _Turn(self, "BEGIN")
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
-        with self._turn():
+        with self.turn():
             self._close()
             self._connection = None
 
-    def _turn(self) -> AbstractContextManager[bool]:
+    def turn(self) -> threading.RLock:
+        """Return what this process's threads take turns by."""
         if self._pid != os.getpid():  # a fork: its parent's connection and lock are not its own
             self._pid = os.getpid()
             self._lock = threading.RLock()
             self._connection = None
         return self._lock
 
-    def _opened(self) -> sqlite3.Connection:
+    def opened(self) -> sqlite3.Connection:
+        """Return the connection, opened if need be; for who has the turn."""
         if self._connection is None:
             self._connection = connection = self._open()
             self._close = weakref.finalize(self, _close_in, os.getpid(), connection, self._lock)
@@ -184,7 +157,8 @@ class JournalFile:
                 " FLOW_STATE_DIR can name a folder on a disk of this machine."
             )
 
-    def _meaning(self, error: sqlite3.DatabaseError) -> FlowError:
+    def meaning(self, error: sqlite3.DatabaseError) -> FlowError:
+        """Return what an error of sqlite's means to a user."""
         text = str(error)
         if "disk is full" in text or ("I/O error" in text and self._is_full()):
             return NoRoom(
@@ -215,6 +189,60 @@ class JournalFile:
             f"the journal {self.path} can't be used: {why}",
             hint="give yourself the right to write there, or set FLOW_STATE_DIR to a folder where you have it",
         )
+
+
+class _Turn:
+    """A thread's turn with the file: a transaction from `begin` to its end, or a part of the one it lies in.
+
+    A class of its own, for a watcher takes ten turns a task, and a generator would be half of what they cost.
+    """
+
+    __slots__ = ("_before", "_begin", "_database", "_file", "_lock")
+
+    def __init__(self, file: JournalFile, begin: str) -> None:
+        self._file = file
+        self._begin = begin
+
+    def __enter__(self) -> sqlite3.Connection:
+        self._lock = self._file.turn()
+        self._lock.acquire()
+        try:
+            self._database = database = self._file.opened()
+            if database.in_transaction:
+                self._begin = ""
+            elif self._begin:
+                database.execute(self._begin)
+            self._before = database.total_changes
+        except BaseException as error:
+            self._lock.release()
+            if isinstance(error, sqlite3.DatabaseError):
+                raise self._file.meaning(error) from error
+            raise
+        return database
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        try:
+            if self._begin:
+                self._end(is_well=error is None)
+            if isinstance(error, sqlite3.DatabaseError):
+                raise self._file.meaning(error) from error
+        except sqlite3.DatabaseError as refused:
+            raise self._file.meaning(refused) from refused
+        finally:
+            self._lock.release()
+
+    def _end(self, *, is_well: bool) -> None:
+        database = self._database
+        try:
+            if is_well:
+                database.execute("COMMIT")
+        finally:
+            if database.in_transaction:
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+        self._file.writes += is_well and database.total_changes != self._before
 
 
 def migrate(connection: sqlite3.Connection) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from enum import Enum
 from operator import attrgetter
 from typing import Any
 
@@ -22,6 +21,9 @@ from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping, task_to_mapping
+
+#: A record's fields, without its task, as JSON has them.
+Rest = dict[str, Any]
 
 #: Type of a field, as the record declares it -> what reads its plain form.
 READERS: dict[str, Callable[..., Any]] = {
@@ -43,7 +45,7 @@ def spec_text(spec: TaskSpec) -> str:
     if spec.instance_type is not None:
         shape = spec.instance_type
         plain["instance_type"] = astuple(shape)
-    return json.dumps(plain, separators=(",", ":"))
+    return _dense(plain)
 
 
 def spec_of(text: str) -> TaskSpec:
@@ -60,14 +62,35 @@ def spec_of(text: str) -> TaskSpec:
     return task_from_mapping(plain)
 
 
-def rest_text(record: TaskRecord) -> str:
-    """Write all of a record but its task."""
-    plain = {
-        name: value if type(value) in _PLAIN else _plain(value)
-        for name, default, value in zip(_NAMES, _DEFAULTS, _ALL(record), strict=True)
-        if value is not default and value != default and name != "spec"
-    }
-    return json.dumps(plain, separators=(",", ":"))
+def rest_of(record: TaskRecord) -> Rest:
+    """Return the plain form of all of a record but its task; what has its default is left out."""
+    return rest_changed({}, dict(zip(_NAMES, _ALL(record), strict=True)))
+
+
+def rest_changed(rest: Rest, changes: Mapping[str, object]) -> Rest:
+    """Return the plain form `rest` with some of the record's fields changed."""
+    plain = dict(rest)
+    for name, value in changes.items():
+        if value == _DEFAULTS[name]:
+            plain.pop(name, None)
+        elif name != "spec":
+            write = _WRITERS.get(type(value))
+            plain[name] = value if write is None else write(value)
+    return plain
+
+
+def rest_text(rest: Rest) -> str:
+    """Write the plain form of a record."""
+    return _dense(rest)
+
+
+def rest_read(text: str) -> Rest:
+    """Read what `rest_text` wrote.
+
+    Raises:
+        ValueError, TypeError: `text` was written by something else.
+    """
+    return dict(json.loads(text))
 
 
 def changed(record: TaskRecord, changes: Mapping[str, Any]) -> TaskRecord:
@@ -75,21 +98,20 @@ def changed(record: TaskRecord, changes: Mapping[str, Any]) -> TaskRecord:
     return TaskRecord(**{**dict(zip(_NAMES, _ALL(record), strict=True)), **changes})
 
 
-def record_of(rest: str, spec: TaskSpec) -> TaskRecord:
-    """Read a record that `rest_text` wrote, around its task.
+def record_of(rest: Rest, spec: TaskSpec) -> TaskRecord:
+    """Return the record with this plain form, around its task.
 
     Raises:
         ValueError, KeyError, TypeError: `rest` was written by something else.
     """
-    plain = json.loads(rest)
-    values = {name: _reader(name)(value) for name, value in plain.items()}
+    values = {name: _reader(name)(value) for name, value in rest.items()}
     return TaskRecord(spec=spec, **values)
 
 
 def event_text(event: TaskEvent) -> str:
     """Write a line of history."""
     fault = [] if event.fault is None else [event.fault.value]
-    return json.dumps([event.at.isoformat(), event.what, event.why, *fault], separators=(",", ":"))
+    return _dense([event.at.isoformat(), event.what, event.why, *fault])
 
 
 def event_of(text: str) -> TaskEvent:
@@ -100,21 +122,17 @@ def event_of(text: str) -> TaskEvent:
 
 
 _NAMES = [each.name for each in fields(TaskRecord)]
-_DEFAULTS = [each.default for each in fields(TaskRecord)]
 _ALL = attrgetter(*_NAMES)
-_PLAIN = frozenset((str, int, bool, float, type(None)))
+_DEFAULTS = {each.name: each.default for each in fields(TaskRecord)}
+_dense = json.JSONEncoder(separators=(",", ":")).encode
+#: What JSON has no form for; the rest is text and numbers, and members of enumerations that are text.
+_WRITERS: dict[type, Callable[[Any], object]] = {
+    datetime: datetime.isoformat,
+    Price: attrgetter("micros"),
+    Spend: attrgetter("micros"),
+}
 _TYPES = {each.name: str(each.type).partition(" |")[0] for each in fields(TaskRecord)}
 
 
 def _reader(name: str) -> Callable[..., Any]:
     return READERS[_TYPES[name]]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, (Price, Spend)):
-        return value.micros
-    return value

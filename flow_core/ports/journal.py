@@ -34,7 +34,7 @@ class Journal(Protocol):
         """
         ...
 
-    def together(self) -> AbstractContextManager[None]:
+    def together(self) -> AbstractContextManager[object]:
         """While entered, this thread's writes are kept back: on disk together when left, or none if left by an error.
 
         Other processes wait for it to be left, so nothing slow belongs inside. May be entered while entered.

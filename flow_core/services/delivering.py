@@ -131,14 +131,13 @@ def _tell(
         "setup": setup,
     }
     # Written once for all nodes; a rank and the kit's base64 need no quoting.
-    told = json.dumps(message)[:-1]
-    if setup:
-        told += f', "kit": "{_in_base64(ports.node_files.kit())}"'
+    told = json.dumps(message)[:-1].encode()
+    kit = _in_base64(ports.node_files.kit()) if setup else b""
     calls = [
         Call(
             node=node,
             line=f"{NODE_HELPER} deliver",
-            stdin=f'{told}, "rank": {node.rank}}}'.encode(),
+            stdin=b"".join((told, kit, b', "rank": %d}' % node.rank)),
         )
         for node in allocation.nodes
     ]
@@ -146,8 +145,9 @@ def _tell(
 
 
 @lru_cache(maxsize=1)
-def _in_base64(kit: bytes) -> str:
-    return base64.b64encode(kit).decode("ascii")
+def _in_base64(kit: bytes) -> bytes:
+    """Return the message's part that brings the kit."""
+    return b', "kit": "%b"' % base64.b64encode(kit)
 
 
 def _refusals(ports: Ports, calls: Sequence[Call]) -> list[str]:

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from flow_core.domain.bid import Bid, BidRequest, Launch
+from flow_core.domain.bid import Bid, BidRequest, BidState, Launch
 from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.task import TaskSpec
@@ -32,6 +32,8 @@ from flow_core.services.ports import Ports
 MOST_CODE = 1 << 20
 #: How long after a bid was sent a double of it is looked for: twice the latest that has been thought of.
 LATE = timedelta(minutes=10)
+#: What a history says of an open bid.
+WAITS = "waiting for the market"
 
 
 def place(ports: Ports, token: str) -> TaskRecord:
@@ -170,13 +172,16 @@ def _send(ports: Ports, record: TaskRecord) -> TaskRecord:
 
 def _adopt(ports: Ports, record: TaskRecord, bid: Bid) -> TaskRecord:
     where = f"{bid.quantity} × {bid.shape} in {bid.region}"
+    waits = bid.state is BidState.OPEN
     with ports.journal.together():
         note(ports, record.token, f"bid {bid.id} placed at {bid.limit}/hr for {where}")
+        if waits:
+            note(ports, record.token, WAITS)
         return ports.journal.update(
             record.token,
             step=Step.PLACED,
             bid_id=bid.id,
-            bid_state=None,
+            bid_state=bid.state if waits else None,
             region=bid.region,
             limit=bid.limit,
             owner=bid.owner,

@@ -7,6 +7,7 @@ holds up another's: it is written into that task's history and met again at the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 
@@ -54,7 +55,7 @@ from flow_core.services.idling import PAUSE as LOOK_EVERY
 from flow_core.services.idling import Idling
 from flow_core.services.looking import give_back, look
 from flow_core.services.outbox import Outbox
-from flow_core.services.placing import may_be_doubled, note, place, withdraw_doubles
+from flow_core.services.placing import WAITS, may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
 from flow_core.services.reserved import launch
@@ -62,7 +63,7 @@ from flow_core.services.ssh_hosts import publish
 from flow_core.services.starting import SOON, Starting
 
 _WORDS = {
-    BidState.OPEN: "waiting for the market",
+    BidState.OPEN: WAITS,
     BidState.ALLOCATED: "nodes were granted",
     BidState.PREEMPTING: "the market gave notice of preemption",
     BidState.RELOCATING: "the provider gave notice of relocation",
@@ -100,13 +101,17 @@ class Watcher:
         Raises:
             NotAuthorized, Transient: the provider as a whole didn't answer; tick again later.
         """
-        records = self._ports.journal.live(provider=self._ports.provider.name)
+        recent = self._recent()
+        records = _live(recent)
         self._deadlines = []
-        seats = Seats(records)
+        seats, began = Seats(records), False
         for record in records:
             if _may_begin(record, seats):
+                began = True
                 self._guarded(record, lambda each: self._start(each, seats))
-        records = self._ports.journal.live(provider=self._ports.provider.name)
+        if began:
+            recent = self._recent()
+            records = _live(recent)
         placed = [record for record in records if record.step is Step.PLACED]
         costs = self._costs.of(placed)
         views = look(self._ports, placed)
@@ -117,7 +122,7 @@ class Watcher:
             )
         publish(self._ports, views)
         self._outbox.serve(views)
-        self._end_doubles()
+        self._end_doubles(recent)
         return len(records)
 
     def next_due(self) -> datetime | None:
@@ -129,10 +134,13 @@ class Watcher:
         """Whether the last tick saw granted nodes that don't run their command yet, and may need something soon."""
         return self._is_starting
 
-    def _end_doubles(self) -> None:
+    def _recent(self) -> Sequence[TaskRecord]:
+        """Return the live records, and those of late that have ended, newest first."""
+        return self._ports.journal.recent(_ENDED, provider=self._ports.provider.name)
+
+    def _end_doubles(self, recent: Sequence[TaskRecord]) -> None:
         """Withdraw what a request that nobody heard of again has placed by now, beside the bid that is known."""
         ports, now = self._ports, self._ports.provider.clock.now()
-        recent = ports.journal.recent(_ENDED, provider=ports.provider.name)
         young = [record for record in recent if may_be_doubled(record, now)]
         if not young:
             return
@@ -359,6 +367,11 @@ class Watcher:
                 said, why = "the market took the nodes", "its notice was not seen from here"
                 note(ports, record.token, said, why, Fault.MARKET)
             note(ports, record.token, _WORDS[action.state], fault=_FAULTS.get(action.state))
+
+
+def _live(recent: Sequence[TaskRecord]) -> list[TaskRecord]:
+    """Return those that are live, oldest first."""
+    return [record for record in reversed(recent) if record.is_live]
 
 
 def _may_begin(record: TaskRecord, seats: Seats) -> bool:

@@ -179,6 +179,8 @@ class MemoryNodes:
         """See `NodeHost.next_event_at`: when a run next prints or ends, later than now."""
         times = []
         for machine in self._machines.values():
+            if machine.is_gone:
+                continue
             self._play(machine, self._clock.now())
             if machine.script is not None and machine.wakes_at is not None:
                 times.append(machine.wakes_at)

@@ -124,6 +124,7 @@ class SqliteStore:
     def _write(self, connection: sqlite3.Connection, world: World) -> None:
         if not world.is_dirty:
             return
+        world.note_drawn()
         for table in world.tables():
             gone = [(table.kind, row_id) for row_id, row in table.touched.items() if row is None]
             connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", gone)

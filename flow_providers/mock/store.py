@@ -42,10 +42,12 @@ class MemoryStore:
     def writing(self) -> Iterator[World]:
         """See `Store.writing`; an error is the caller's own, so nothing is taken back here."""
         yield self._world
+        self._world.note_drawn()
         for table in self._world.tables():
-            for row_id, row in table.touched.items():
-                self._archive.keep(table.kind, row_id, row)
-            table.touched.clear()
+            if table.touched:
+                for row_id, row in table.touched.items():
+                    self._archive.keep(table.kind, row_id, row)
+                table.touched.clear()
 
     def wipe(self) -> None:
         """See `Store.wipe`."""

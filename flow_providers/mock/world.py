@@ -134,11 +134,12 @@ class Table(Generic[R]):
         """Take in a new row, or the new form of one."""
         before = self._live.get(row.id)
         self.touched[row.id] = row
-        self._let_go(row.id)
+        if before is not None:
+            self._let_go(row.id)
         if row.is_live:
             self._hold(row)
-        if self._past is not None and row.is_live:
-            self._past.pop(row.id, None)
+            if self._past is not None:
+                self._past.pop(row.id, None)
         elif self._past is not None:
             self._past[row.id] = row
         if self._on_put is not None:
@@ -337,6 +338,7 @@ class World:
         self.events: Table[EventRow] = Table("event", archive)
         self.replies: Table[ReplyRow] = Table("reply", archive)
         self._tables = [each for each in vars(self).values() if isinstance(each, Table)]
+        self._drawn = self.meta.drawn if self.is_born else 0
 
     @property
     def meta(self) -> Meta:
@@ -371,9 +373,13 @@ class World:
 
     def draw(self) -> int:
         """Return the next number of a sequence without gaps."""
-        number = self.meta.drawn + 1
-        self.metas.put(evolve(self.meta, drawn=number))
-        return number
+        self._drawn += 1
+        return self._drawn
+
+    def note_drawn(self) -> None:
+        """Have the world's own row say how many numbers were drawn, before a store takes the rows of a turn."""
+        if self.is_born and self.meta.drawn != self._drawn:
+            self.metas.put(evolve(self.meta, drawn=self._drawn))
 
     def new_id(self, prefix: str) -> str:
         """Draw an id in the service's form: the prefix, then 16 letters and digits."""

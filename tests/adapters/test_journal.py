@@ -165,7 +165,7 @@ def test_an_update_of_nothing_is_refused(journal):
     with pytest.raises(NotFound):
         journal.update("0" * 8, step=Step.PLACED)
     journal.add(first := record())
-    with pytest.raises(TypeError):
+    with pytest.raises(AttributeError):
         journal.update(first.token, colour="red")
 
 

@@ -125,6 +125,6 @@ def test_a_record_that_cant_be_read_names_itself(path):
     with contextlib.closing(SqliteJournal(path)) as journal:
         journal.add(first := record())
         with journal._file.writing() as database:
-            database.execute('UPDATE records SET rest = \'{"step": "dancing"}\'')
+            database.execute('UPDATE records SET stamp = 0, rest = \'{"step": "dancing"}\'')
         with pytest.raises(Misconfigured, match=first.token):
             journal.live()
