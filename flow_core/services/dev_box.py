@@ -210,7 +210,7 @@ class DevBox:
     ) -> Events:
         """Run a line on the box, whose code was just synced, and yield what happens; see `RemoteShell.run_many`."""
         brought = record.code_digest or ""
-        call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin)
+        call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin, lone=True)
         return self._ports.provider.shell.run_many([call])
 
     def run_unsynced(
@@ -227,7 +227,7 @@ class DevBox:
                 return None
         except CodeTooLarge:  # a sync asks whoever is there first
             return None
-        call = Call(node=node, line=run_line(entry, line, expects=digest))
+        call = Call(node=node, line=run_line(entry, line, expects=digest), lone=True)
         return _begun(ports.provider.shell.run_many([call]))
 
     def attach(self, node: Node, line: str | None, entry: Entry) -> int:

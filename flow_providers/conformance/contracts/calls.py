@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 
+import pytest
+
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.domain.script import NODE_HELPER
@@ -32,9 +34,9 @@ _PIECES = (
     "An iterable is asked for a piece only once the node has taken those before, in a thread of its own; "
     "where it raises, the call is ended and lost."
 )
-_READS = (
-    "`only_reads` says that the line has no input, changes nothing on the node and ends by itself when nobody "
-    "listens, so that it may be begun twice and be left alone."
+_LONE = (
+    "`lone` says that no other call to the node is likely to follow; it changes nothing but what is kept for one "
+    "that does."
 )
 _START = "A call starts in the node's workspace, in a clean environment."
 #: Leaves its process id behind, and stays.
@@ -54,20 +56,30 @@ class CallsContract(Contract):
 
         assert (b"A B", b"", 4) == (answer.out, answer.err, answer.code)
 
-    @states("shell.Call", _READS)
-    def test_a_line_that_only_reads_answers_alike(self, bed: Bed) -> None:
-        """Its input is empty, both streams and its code are heard; one that nobody listens to ends by itself."""
+    @pytest.mark.parametrize("code", [0, 3, 255])
+    @states("shell.Call", _LONE)
+    def test_a_lone_call_answers_alike(self, bed: Bed, code: int) -> None:
+        """Its input is empty, and both streams and its code are heard, whatever they end with; so is the next."""
         bed.need_commands()
         node = _node(bed)
-        line = "cat; head -c 300000 /dev/zero; echo err >&2; exit 3"
-        (answer,) = bed.answers([Call(node=node, line=line, only_reads=True)])
-        endless = Call(node=node, line="while echo word; do :; done", only_reads=True)
-        with closing(bed.shell.run_many([endless], timeout_s=60.0)) as events:
-            first = next(events)
+        line = f"cat; head -c 300000 /dev/zero; echo err >&2; exit {code}"
+        for _ in range(2):
+            (answer,) = bed.answers([Call(node=node, line=line, lone=True)])
 
-        assert (bytes(300_000), b"err\n", 3) == (answer.out, answer.err, answer.code)
-        assert isinstance(first, NodeOutput)
-        assert first.data.startswith(b"word\n")
+            assert (bytes(300_000), b"err\n", code) == (answer.out, answer.err, answer.code)
+
+    @states("shell.Call", _LONE)
+    def test_a_lone_call_is_ended_alike(self, bed: Bed) -> None:
+        """One that nobody listens to has ended when its events are closed; one that a signal ended has its code."""
+        bed.need_commands()
+        node = _node(bed)
+        with closing(bed.shell.run_many([Call(node=node, line=_TRACED, lone=True)])) as events:
+            first = next(events)
+        (killed,) = bed.answers([Call(node=node, line="kill -KILL $$", lone=True)])
+
+        assert NodeOutput(node, Stream.OUT, b"begun\n") == first
+        assert 137 == killed.code
+        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
 
     @states("shell.Call", _STDIN)
     def test_a_call_reads_what_it_was_given(self, bed: Bed) -> None:
