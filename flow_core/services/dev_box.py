@@ -22,8 +22,10 @@ from flow_core.domain.box import (
     is_box,
     kit_line,
     run_line,
+    same_line,
 )
 from flow_core.domain.box_inside import Inside, inside_of
+from flow_core.domain.code import Bundle
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import Stream
 from flow_core.domain.status import TaskView
@@ -187,17 +189,7 @@ class DevBox:
             CodeTooLarge: see `ports.code.CodeStore.pack`.
             NodeUnreachable: it doesn't have all of it.
         """
-        ports = self._ports
-        bundle = ports.code.pack(record.spec.code or ".")
-        if bundle.digest != record.code_digest:
-            # Before the node has it, so that one that takes its place is brought the same.
-            record = ports.journal.update(
-                record.token, code_digest=bundle.digest, code_location=bundle.location
-            )
-        problems = bring_code(ports, record, [node])
-        if problems:
-            raise NodeUnreachable("; ".join(problems), hint="nothing was run")
-        return record
+        return self._brought(record, node, self._ports.code.pack(record.spec.code or "."))
 
     def run(
         self,
@@ -213,30 +205,48 @@ class DevBox:
         call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin, lone=True)
         return self._ports.provider.shell.run_many([call])
 
-    def run_unsynced(
-        self, record: TaskRecord, node: Node, line: str, entry: Entry
-    ) -> Events | None:
-        """Run a line without a sync where none is needed: nothing has changed here, and the box says that it has all.
+    def run_at_once(self, record: TaskRecord, node: Node, line: str, entry: Entry) -> Events | None:
+        """Run a line without a sync where nothing has changed here and the box says that it has all; else after one.
 
-        None where that isn't so, or the box gives no answer: then nothing was run.
+        None where somebody is to be asked about the folder's size first: then nothing was run.
+
+        Raises:
+            NodeUnreachable: the box gives no answer, or doesn't have all that changed; nothing was run.
         """
-        ports = self._ports
-        digest = record.code_digest
-        try:
-            if digest is None or ports.code.pack(record.spec.code or ".").digest != digest:
-                return None
-        except CodeTooLarge:  # a sync asks whoever is there first
+        bundle = self._packed(record)
+        if bundle is None:
             return None
-        call = Call(node=node, line=run_line(entry, line, expects=digest), lone=True)
-        return _begun(ports.provider.shell.run_many([call]))
+        if bundle.digest == record.code_digest:
+            call = Call(node=node, line=run_line(entry, line, expects=bundle.digest), lone=True)
+            events = _begun(self._ports.provider.shell.run_many([call]))
+            if events is not None:
+                return events
+        return self.run(self._brought(record, node, bundle), node, line, entry)
 
-    def attach(self, node: Node, line: str | None, entry: Entry) -> int:
-        """Give this terminal to a line, or to a shell, on the box; return its exit code.
+    def sync_at_once(self, record: TaskRecord, node: Node) -> TaskRecord | None:
+        """Bring the box what changed, as `sync` does, unless it says that it has all; return its record.
+
+        None where somebody is to be asked about the folder's size first.
+
+        Raises:
+            NodeUnreachable: the box gives no answer, or doesn't have all that changed.
+        """
+        bundle = self._packed(record)
+        if bundle is None:
+            return None
+        if bundle.digest == record.code_digest and self._has(node, bundle.digest):
+            return record
+        return self._brought(record, node, bundle)
+
+    def attach(self, record: TaskRecord, node: Node, line: str | None, entry: Entry) -> int:
+        """Give this terminal to a line, or to a shell, on the box, whose code was just synced; return its exit code.
 
         Raises:
             NodeUnreachable: the box gave no answer.
         """
-        return self._ports.provider.shell.attach(node, run_line(entry, line, terminal=True))
+        brought = record.code_digest or ""
+        text = run_line(entry, line, terminal=True, brought=brought)
+        return self._ports.provider.shell.attach(node, text)
 
     def has_kit(self, node: Node) -> bool:
         """Whether the box has what runs commands, so that `NOT_READY` was a command's own exit code."""
@@ -310,6 +320,35 @@ class DevBox:
         except Conflict as refused:
             raise NotFound(refused.message, hint="`flow dev status` lists who is let in") from None
 
+    def _packed(self, record: TaskRecord) -> Bundle | None:
+        """Return what the folder holds now; None where it has grown so large that somebody is to be asked."""
+        try:
+            return self._ports.code.pack(record.spec.code or ".")
+        except CodeTooLarge:
+            return None
+
+    def _brought(self, record: TaskRecord, node: Node, bundle: Bundle) -> TaskRecord:
+        ports = self._ports
+        if bundle.digest != record.code_digest:
+            # Before the node has it, so that one that takes its place is brought the same.
+            record = ports.journal.update(
+                record.token, code_digest=bundle.digest, code_location=bundle.location
+            )
+        problems = bring_code(ports, record, [node])
+        if problems:
+            raise NodeUnreachable("; ".join(problems), hint="nothing was run")
+        return record
+
+    def _has(self, node: Node, digest: str) -> bool:
+        """Whether the box has noted that it has this code."""
+        call = Call(node=node, line=same_line(digest), lone=True)
+        for event in self._ports.provider.shell.run_many([call], timeout_s=ANSWER_S):
+            if isinstance(event, NodeLost):
+                raise NodeUnreachable(f"the box gave no answer: {event.reason}")
+            if isinstance(event, NodeExit):
+                return event.code == 0
+        return False
+
     def _asked(
         self, node: Node, line: str, *, stdin: bytes = b"", timeout_s: float = ANSWER_S
     ) -> bytes:
@@ -347,11 +386,17 @@ def _as_text(node: Node) -> str:
 
 
 def _begun(events: Events) -> Events | None:
-    """Return the events of a line once it has begun, without the word that says so; None where it never does."""
+    """Return the events of a line once it has begun, without the word that says so; None where it never does.
+
+    Raises:
+        NodeUnreachable: the box gave no answer.
+    """
     held: list[NodeOutput] = []
     said = b""
     for event in events:
-        if not isinstance(event, NodeOutput):
+        if isinstance(event, NodeLost):
+            raise NodeUnreachable(f"the box gave no answer: {event.reason}")
+        if isinstance(event, NodeExit):
             break
         if event.stream is not Stream.ERR:
             held.append(event)
