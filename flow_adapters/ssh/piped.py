@@ -10,7 +10,7 @@ import os
 import selectors
 import subprocess
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from attrs import frozen
 
 from flow_adapters.deltas import Delta, Deltas
 from flow_adapters.ssh.lines import GRACE_S, Head, Tail, ending_surely_line
-from flow_adapters.ssh.openssh import OWN_FAILURE
+from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_words
 from flow_adapters.ssh.upload_talk import Talk, head_of
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
@@ -41,18 +41,26 @@ _PIPE = 1 << 20
 
 @frozen
 class Way:
-    """How OpenSSH's client reaches a node, told what Flow insists on."""
+    """How OpenSSH's client reaches a node, told what Flow insists on; see `ssh_words` for its door."""
 
     program: str
     node: Node
     options: Sequence[str]
     sudo: Sequence[str] = ()
+    door: Path | None = None
+    keeps_door: bool = False
 
-    def words(self, line: str) -> list[str]:
+    def words(self, line: str, *, keeps_door: bool = False) -> list[str]:
         """Return the command that runs a line there, and nothing else."""
-        assert self.node.address is not None
         plain = [word for each in _PLAIN for word in ("-o", each)]
-        return [self.program, *plain, *self.options, "-T", "--", self.node.address.host, line]
+        return ssh_words(
+            self.program,
+            self.node,
+            line,
+            options=[*plain, *self.options],
+            door=self.door,
+            keeps_door=keeps_door,
+        )
 
 
 class Late(Exception):
@@ -69,14 +77,20 @@ class Client:
     """
 
     def __init__(
-        self, way: Way, line: str, *, has_input: bool = False, timeout_s: float | None = None
+        self,
+        way: Way,
+        line: str,
+        *,
+        has_input: bool = False,
+        keeps_door: bool = False,
+        timeout_s: float | None = None,
     ) -> None:
         self._way = way
         self._ends = None if timeout_s is None else time.monotonic() + timeout_s
         self._head, self._tail = Head(), Tail()
         pipe = subprocess.PIPE
         self._ssh = subprocess.Popen(
-            way.words(line), bufsize=0, stdin=pipe if has_input else subprocess.DEVNULL,
+            way.words(line, keeps_door=keeps_door), bufsize=0, stdin=pipe if has_input else subprocess.DEVNULL,
             stdout=pipe, stderr=pipe, start_new_session=True,
         )  # fmt: skip
         assert self._ssh.stdout is not None
@@ -92,15 +106,26 @@ class Client:
         return self._head.leader is not None
 
     def send(self, pieces: Iterable[bytes]) -> None:
-        """Send the command's whole input; one that stops reading gets no more."""
+        """Send input to the command; one that stops reading gets no more."""
         assert self._ssh.stdin is not None
         with suppress(BrokenPipeError):
             for piece in pieces:
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[self._ssh.stdin.write(rest) :]
+
+    def end_input(self) -> None:
+        """Say that no more comes."""
+        assert self._ssh.stdin is not None
         with suppress(BrokenPipeError):
             self._ssh.stdin.close()
+
+    def leave(self) -> None:
+        """End the input, and wait a little for the command to end with it."""
+        self.end_input()
+        with suppress(subprocess.TimeoutExpired):
+            self._ssh.wait(GRACE_S)
+        self.close()
 
     def pieces(self) -> Iterator[tuple[Stream, bytes]]:
         """Yield what the command says until it has said all.
@@ -202,19 +227,33 @@ def called(way: Way, line: str, *, timeout_s: float | None) -> Generator[NodeEve
     return True
 
 
-def uploaded(way: Way, line: str, archive: Path) -> Generator[NodeEvent, None, bool]:
-    """Send one node what it lacks of a snapshot, by the line that `upload_talk` made; return as `called` does."""
+def uploaded(
+    way: Way, line: str, archive: Path, *, hold: Callable[[Client], None]
+) -> Generator[NodeEvent, None, bool]:
+    """Send one node what it lacks of a snapshot, by the line that `upload_talk` made; return as `called` does.
+
+    Whoever has sent something is likely to come again at once. So a client that keeps a door is handed to `hold`.
+    """
     node = way.node
     try:
-        client = Client(way, line, has_input=True)
+        client = Client(way, line, has_input=True, keeps_door=way.keeps_door)
     except OSError:
         return False
     talk = Talk()
+    is_held = False
     try:
         for stream, data in client.pieces():
-            for state in talk.take(stream, data):
-                delta = Deltas(archive).since(state["has"], state["dirty"])
-                client.send(_sent(delta, archive))
+            for said in talk.take(stream, data):
+                if "has" in said:
+                    delta = Deltas(archive).since(said["has"], said["dirty"])
+                    client.send(_sent(delta, archive, stay=way.keeps_door))
+                    if not way.keeps_door:
+                        client.end_input()
+                elif said.get("there"):
+                    is_held = True
+                    hold(client)
+                    yield NodeExit(node, 0)
+                    return True
         code = client.code()
         if code is None and not client.has_begun:
             return False
@@ -222,13 +261,14 @@ def uploaded(way: Way, line: str, archive: Path) -> Generator[NodeEvent, None, b
     except OSError as error:
         yield NodeLost(node, str(error))
     finally:
-        client.close()
+        if not is_held:
+            client.close()
     return True
 
 
-def _sent(delta: Delta, archive: Path) -> Iterator[bytes]:
+def _sent(delta: Delta, archive: Path, *, stay: bool) -> Iterator[bytes]:
     with archive.open("rb") as file:
-        yield head_of(delta)
+        yield head_of(delta, stay=stay)
         yield from delta.pieces(file)
 
 

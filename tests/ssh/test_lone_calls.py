@@ -185,3 +185,23 @@ def test_folders_of_odd_names_are_entered(met, make_shell, node, tmp_path):
     shell = make_shell(ssh=str(met.program), workspace=str(place))
 
     assert f"{Path(place)}\n".encode() == Answer(shell, node, "pwd", lone=True).out
+
+
+def test_who_comes_after_an_upload_shares_its_connection(met, node, shell, tmp_path):
+    """The call after an upload has the same connection; when the shell has closed, what kept it has ended."""
+    folder, target = tmp_path / "tree", str(tmp_path / "target")
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    archives = [
+        packed(folder, tmp_path / f"{digest}.tar", digest=digest) for digest in ("d1", "d2")
+    ]
+    using = met.shell()
+    sent = [list(using.upload([node], each, target=target)) for each in archives]
+    of_the_first = Answer(shell, node, f"pgrep -f 'python3 -c .* {target} d1$'").out.split()
+    kept = Path("/proc", of_the_first[-1].decode(), "environ").read_bytes().split(b"\0")
+    after = Answer(using, node, "echo $SSH_CONNECTION", lone=True)
+    using.close()
+
+    assert [[NodeExit(node, 0)]] * 2 == sent
+    assert b"SSH_CONNECTION=" + after.out.strip() in kept
+    assert [] == living(shell, node, [each.decode() for each in of_the_first])
