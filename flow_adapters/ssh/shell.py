@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_adapters.ssh.doors import Doors
 from flow_adapters.ssh.lines import call_line, terminal_line
 from flow_adapters.ssh.openssh import (
     OWN_FAILURE,
@@ -33,11 +34,9 @@ from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
 from flow_core.ports.ssh import KeyChange
 
 if TYPE_CHECKING:
-    from tempfile import TemporaryDirectory
-
     from flow_adapters.ssh.fanout import Job
     from flow_adapters.ssh.inside import Inside
-    from flow_adapters.ssh.piped import Client, Way
+    from flow_adapters.ssh.piped import Way
 
 #: Runs a line as root for a user who isn't; a node without the program runs it as that user.
 SUDO = ("sudo", "-n", "-H")
@@ -83,10 +82,7 @@ class SshShell:
         self._ssh = ssh
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
         self._called_before: set[str] = set()
-        #: A client that has uploaded, and lets others share its connection for a while: where, and to which node.
-        self._holder: Client | None = None
-        self._doors: TemporaryDirectory[str] | None = None
-        self._behind = ""
+        self._doors = Doors()
         self._lock = threading.Lock()
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
@@ -147,7 +143,7 @@ class SshShell:
                     node,
                     text,
                     options=self.ssh_options(node),
-                    door=self._door(node),
+                    door=self._doors.to(node),
                     has_terminal=os.isatty(0),
                 )
             )
@@ -247,7 +243,7 @@ class SshShell:
 
     def close(self) -> None:
         """End what still runs and close every connection; the next call opens new ones."""
-        self._close_doors()
+        self._doors.close()
         self._room.close()
 
     def _done(
@@ -290,33 +286,9 @@ class SshShell:
             or shutil.which(self._ssh) is None
         ):
             return None
-        keeps = keeps_door and self._makes_door(node)
-        return Way(
-            self._ssh, node, self.ssh_options(node), self._sudo_for(node), self._door(node), keeps
-        )
-
-    def _door(self, node: Node) -> Path | None:
-        """Return where a client that has uploaded to a node lets others share its connection."""
-        return Path(self._doors.name, "door") if self._doors and self._behind == node.id else None
-
-    def _makes_door(self, node: Node) -> bool:
-        """Whether there is a place for a door to this node, and no other one yet."""
-        import tempfile
-
-        with self._lock:
-            if self._doors is not None:
-                return False
-            self._behind = node.id
-            self._doors = tempfile.TemporaryDirectory(prefix="flow-", ignore_cleanup_errors=True)
-        return True
-
-    def _close_doors(self) -> None:
-        holder, self._holder = self._holder, None
-        doors, self._doors = self._doors, None
-        if holder is not None:
-            holder.leave()
-        if doors is not None:
-            doors.cleanup()
+        keeps = keeps_door and self._doors.open(node)
+        door = self._doors.to(node)
+        return Way(self._ssh, node, self.ssh_options(node), self._sudo_for(node), door, keeps)
 
     def _called(self, call: Call, timeout_s: float | None) -> Events:
         """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection."""
@@ -338,11 +310,8 @@ class SshShell:
         if way is not None:
             from flow_adapters.ssh.piped import uploaded
 
-            def hold(client: Client) -> None:
-                self._holder = client
-
             line = self._line(node, text, keeps_code=True)
-            if (yield from uploaded(way, line, Path(bundle.location), hold=hold)):
+            if (yield from uploaded(way, line, Path(bundle.location), hold=self._doors.hold)):
                 return
         yield from self._upload(nodes, bundle, text)
 
@@ -382,7 +351,7 @@ class SshShell:
         from flow_adapters.ssh.inside import Inside
 
         with self._lock:
-            self._close_doors()
+            self._doors.close()
             if self._inside is None or self._inside.loop is not self._room.loop():
                 self._inside = Inside(
                     self._room,
