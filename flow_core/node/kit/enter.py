@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 from flow_core.node.kit import (
     attending,
     environment,
+    failing,
     fellows,
     guard,
     idle,
@@ -48,6 +49,8 @@ def main() -> None:
         guard.watch()
     elif verb == "attend":
         attending.watch()
+    elif verb == "fallen":
+        failing.hear(*rest)
     elif verb == "renew-s3":
         try:
             s3.renew()
