@@ -10,8 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections, Link
 from flow_adapters.ssh.lines import GRACE_S, Head, ending_line
 from flow_adapters.ssh.reasons import Lost
