@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import errno
 
-from flow_adapters.lean_asyncssh import asyncssh
+import asyncssh
+
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.targets import Target

@@ -6,7 +6,8 @@ import asyncio
 import errno
 import socket
 
-from flow_adapters.lean_asyncssh import asyncssh
+import asyncssh
+
 from flow_adapters.ssh.trust import fingerprint
 
 #: What sshd says of itself when it closes a door, and what to make of it.

@@ -61,7 +61,8 @@ def create(
         invocation.out.document("volume", {"volume": volume_json(made, {})})
         return
     invocation.talk.say(
-        f"✓ {made.name}: {made.capacity_gb:,} GB ({made.interface.value}) in {made.region}", "green"
+        f"✓ {made.name}: {made.capacity_gb:,} GB ({made.interface.value}) in {made.region or 'every region'}",
+        "green",
     )
     invocation.talk.say(f"Mount it: --mount volume://{made.name}:/PATH")
     invocation.out.line(made.name)

@@ -26,7 +26,7 @@ def volume_table(volumes: Sequence[Volume], users: Mapping[str, str], now: datet
             Cell(volume.name, "bold"),
             Cell(f"{volume.capacity_gb:,} GB"),
             Cell(volume.interface.value),
-            Cell(volume.region),
+            Cell(volume.region or "every"),
             Cell(", ".join(users.get(bid, bid) for bid in volume.attached_to)),
             Cell(age(volume.created_at, now)),
             Cell(volume.id),

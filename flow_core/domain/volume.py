@@ -17,7 +17,10 @@ class Interface(str, enum.Enum):
 
 @frozen(kw_only=True)
 class Volume:
-    """A volume as its provider describes it; `attached_to` holds the ids of the bids that use it now."""
+    """A volume as its provider describes it; `attached_to` holds the ids of the bids that use it now.
+
+    Its region is where the nodes are that can have it; '' where nodes of every region can.
+    """
 
     id: str
     name: str
@@ -26,6 +29,10 @@ class Volume:
     interface: Interface
     created_at: datetime
     attached_to: tuple[str, ...] = ()
+
+    def reaches(self, region: str) -> bool:
+        """Whether nodes in `region` can have it."""
+        return self.region in ("", region)
 
 
 @frozen(kw_only=True)

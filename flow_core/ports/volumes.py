@@ -14,6 +14,8 @@ class Volumes(Protocol):
     def create(self, name: str, *, region: str, capacity_gb: int, interface: Interface) -> Volume:
         """Make a volume and return it, empty and unattached.
 
+        Its region is the one asked for, or '' where nodes of every region can have it.
+
         Raises:
             NameTaken: a volume of the account has that name.
             InvalidRequest: the region, size or interface is not offered; the message says what is.

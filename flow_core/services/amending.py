@@ -95,7 +95,7 @@ class Amending:
         path = f"/mnt/{volume.name}"
         if bid_id in volume.attached_to:
             return path
-        if volume.region != record.region:
+        if not volume.reaches(record.region):
             problem = f"volume {volume.name!r} lies in {volume.region}, {record.name!r} in {record.region}"
             raise InvalidRequest({"volume": problem})
         if volume.interface is Interface.BLOCK and record.spec.num_instances > 1:

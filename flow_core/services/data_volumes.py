@@ -62,7 +62,7 @@ def attachments_of(
             )
         if volume is None:
             continue
-        if volume.region != region:
+        if not volume.reaches(region):
             problems.append(
                 f"volume {volume.name!r} lies in {volume.region}, the nodes in {region}"
             )
@@ -144,7 +144,7 @@ def make_volumes(ports: Ports, record: TaskRecord) -> TaskRecord:
         _note(
             ports,
             record,
-            f"volume {volume.name!r} was made in {volume.region}: {volume.capacity_gb:,} GB",
+            f"volume {volume.name!r} was made in {volume.region or 'every region'}: {volume.capacity_gb:,} GB",
         )
     return record
 
@@ -172,12 +172,12 @@ def drop_volumes(ports: Ports, record: TaskRecord) -> None:
 
 
 def region_of_volumes(ports: Ports, spec: TaskSpec) -> str | None:
-    """Return where the first volume that `spec` mounts lies; None where there is none yet."""
+    """Return where the first volume that `spec` mounts lies; None where there is none yet, or it is everywhere."""
     names = {mount.target for mount in _volume_mounts(spec)}
     if not names or ports.provider.volumes is None:
         return None
     found = [each for each in ports.provider.volumes.volumes() if names & {each.name, each.id}]
-    return found[0].region if found else None
+    return next((each.region for each in found if each.region), None)
 
 
 def volumes_part(ports: Ports, view: TaskView) -> object:

@@ -66,6 +66,8 @@ FEATURES = {
     "amend-limit": "changing a bid's limit",
     "pause": "pausing a bid",
     "attach": "giving volumes to a bid that is there",
+    "block": "block storage",
+    "regions": "volumes that lie in one region",
 }
 
 

@@ -18,6 +18,8 @@ import shlex
 LINGER_S = 600
 #: What the batch script ends with where a node doesn't see the shared folder.
 UNSEEN = 97
+#: What a node ends with where a volume can't be at its path.
+UNMOUNTED = 98
 
 _BATCH = """#!/bin/sh
 # Flow's: each node of this allocation becomes a node of a task. Its command travels below, packed.
@@ -36,6 +38,10 @@ fi
 FLOW_FOREGROUND=1 FLOW_HOME=$FLOW_BID/node-$SLURM_NODEID FLOW_WORKSPACE=$FLOW_BID/work-$SLURM_NODEID
 export FLOW_FOREGROUND FLOW_HOME FLOW_WORKSPACE
 mkdir -p "$FLOW_HOME" "$FLOW_WORKSPACE"
+if [ -s "$FLOW_BID/mounts" ]; then
+FLOW_VOLUMES=$("$FLOW_PYTHON" "$FLOW_BID/mounts.py" "$FLOW_BID") || exit @UNMOUNTED@
+export FLOW_VOLUMES
+fi
 (
 unset FLOW_BID FLOW_LINGER
 @NODE@
@@ -66,6 +72,7 @@ def batch_script(
         "@PYTHON@": shlex.quote(python),
         "@IMAGES@": images,
         "@UNSEEN@": str(UNSEEN),
+        "@UNMOUNTED@": str(UNMOUNTED),
         "@END@": end,
         # Last: nothing in it is looked for.
         "@NODE@": node_script.rstrip("\n"),

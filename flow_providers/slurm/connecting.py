@@ -27,6 +27,7 @@ from flow_providers.slurm.logs import SlurmLogs
 from flow_providers.slurm.market import SlurmMarket
 from flow_providers.slurm.setup import SlurmSetup
 from flow_providers.slurm.shell import SlurmShell
+from flow_providers.slurm.volumes import SlurmVolumes
 
 NAME = "slurm"
 FOLDER = "~/.flow-slurm"
@@ -63,11 +64,11 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
         shell=SlurmShell(estate, surveyor, python=python),
         clock=context.clock,
         logs=SlurmLogs(estate),
+        volumes=SlurmVolumes(estate, surveyor),
         limits=Limits(
             poll_s=POLL_HERE_S if isinstance(login, Here) else POLL_THERE_S,
             script_chars=SCRIPT_CHARS,
             script_is_private=True,
-            mounts=frozenset(),
             options=OPTIONS,
             workspace="workspace",
             images_by_kit=True,

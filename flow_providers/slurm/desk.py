@@ -26,6 +26,7 @@ from typing import Callable, Dict, List, Optional
 from flow_providers.slurm.desk_bids import (
     Refused,
     Told,
+    complaint,
     content,
     count_of,
     drop,
@@ -46,6 +47,7 @@ from flow_providers.slurm.desk_bids import (
     why_it_ended,
     write,
 )
+from flow_providers.slurm.desk_volumes import attach, make, promise, unmake, volumes
 
 #: squeue's fields, the comment last because anything may be in it.
 FIELDS = (
@@ -139,6 +141,7 @@ def submitted(told: Told, root: str, folder: str, name: str) -> Told:
     words = ["sbatch", "--parsable", "--requeue", "--open-mode=append", "--export=ALL"]
     words += ["--comment=flow:" + name, "--output=" + output, "--chdir=" + folder, *told["words"]]
     try:
+        promise(root, folder, told["mounts"], told)
         said = run(words, given=script)
     except Refused as refused:
         if refused.kind != "silent":
@@ -346,7 +349,7 @@ def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
         end = {
             "state": row["state"],
             "at": time.time(),
-            "why": why_it_ended(folder),
+            "why": why_it_ended(folder) or complaint(folder),
             "limit": row["limit"],
         }
         write(path, json.dumps(end))
@@ -361,26 +364,18 @@ def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
 def remembered(job: str, why: str) -> Dict[str, str]:
     """Return what accounting knows of what squeue no longer shows; without any, what its own last words tell, `why`."""
     try:
-        words = [
-            "sacct",
-            "--noheader",
-            "--parsable2",
-            "--allocations",
-            "--format=State,Timelimit",
-            "-j",
-            job,
-        ]
-        state, limit = run(words).splitlines()[0].split("|")[:2]
+        words = ["sacct", "--noheader", "--parsable2", "--allocations", "--format=State,Timelimit"]
+        state, limit = run([*words, "-j", job]).splitlines()[0].split("|")[:2]
         return {"state": state.split()[0], "limit": limit}
     except (Refused, IndexError, ValueError):
         # Of those words only this one is never followed by another start.
         return {"state": "TIMEOUT" if why == "TIME LIMIT" else "REVOKED", "limit": ""}
 
 
-VERBS: Dict[str, Callable[[Told], Told]] = {
-    each.__name__: each
-    for each in (look, known, spread, place, withdraw, hold, cluster, about, log, script)
-}
+_VERBS = (
+    look, known, spread, place, withdraw, hold, cluster, about, log, script, volumes, make, unmake, attach,
+)  # fmt: skip
+VERBS: Dict[str, Callable[[Told], Told]] = {each.__name__: each for each in _VERBS}
 
 
 def answer(verb: str, told: Told) -> Told:

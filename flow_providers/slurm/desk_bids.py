@@ -46,11 +46,19 @@ def why_it_ended(folder: str) -> str:
     return found[-1].replace(" ***", "").split(",")[0].strip() if found else ""
 
 
+def complaint(folder: str) -> str:
+    """Return the last of what our own script had to complain of; empty where nothing."""
+    said = content(os.path.join(folder, "slurm.out"))[-4096:].decode("utf-8", "replace")
+    found = [line for line in said.splitlines() if line.startswith("flow: ")]
+    return found[-1] if found else ""
+
+
 def read_bid(folder: str) -> Told:
     """Return all that is known of a bid without Slurm; empty where its folder isn't one."""
     bid = load(os.path.join(folder, "bid.json"))
     if not bid:
         return {}
+    bid["mounts"] = json.loads(content(os.path.join(folder, "mounts")) or b"[]")
     bid["job"] = text_of(os.path.join(folder, "job"))
     end = load(os.path.join(folder, "end.json"))
     if end:
@@ -93,7 +101,7 @@ def prune(root: str, place: str) -> None:
     """Leave of an ended bid its record and its logs, and of old ones nothing."""
     for name in listed(place):
         path = os.path.join(place, name)
-        if name.startswith("work-") or name in ("batch.sh", "held.json"):
+        if name.startswith("work-") or name in ("batch.sh", "held.json", "mounts.py"):
             drop(root, path)
         elif name.startswith("node-"):
             for each in listed(path):

@@ -9,8 +9,10 @@ from typing import Any
 from flow_core.errors import (
     Conflict,
     FlowError,
+    InUse,
     InvalidRequest,
     Misconfigured,
+    NameTaken,
     NoCapacity,
     NotAuthorized,
     QuotaExceeded,
@@ -50,6 +52,15 @@ def translated(answer: Mapping[str, Any], *, where: str, field: str = "launch") 
         )
     if kind == "missing":
         return Conflict(says)
+    if kind == "taken":
+        return NameTaken(says)
+    if kind == "used":
+        return InUse(says)
+    if kind == "mounts":
+        return InvalidRequest(
+            {"mounts": says},
+            hint="mount it where you may make a folder, such as in your home or scratch, or name an image",
+        )
     lower = says.lower()
     if kind == "silent" or any(each in lower for each in _NO_ANSWER):
         return Transient(

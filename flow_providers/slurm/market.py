@@ -18,6 +18,7 @@ from flow_providers.slurm.batch import batch_script
 from flow_providers.slurm.catalog import Cluster, Surveyor
 from flow_providers.slurm.estate import Estate
 from flow_providers.slurm.offers import Offer
+from flow_providers.slurm.volumes import mount_of, program
 
 
 class SlurmMarket:
@@ -87,9 +88,6 @@ class SlurmMarket:
         shape = offer.shape(gpus)
         asked = read_options(request.launch.options, defaults=self._defaults)
         images = self._runner(request.launch.image) if request.launch.image else ""
-        if request.launch.attachments:
-            names = ", ".join(each.volume_id for each in request.launch.attachments)
-            raise InvalidRequest({"mounts": f"there is no volume {names} on this cluster"})
         record = {
             "name": request.name,
             "type_id": request.type_id,
@@ -99,11 +97,15 @@ class SlurmMarket:
             "region": request.region,
             "quantity": request.quantity,
             "limit": request.limit.micros,
+            "in_image": bool(images),
         }
         told = self._estate.do(
             "place",
             name=quote(request.name, safe=""),
             record=record,
+            mounts=[mount_of(each) for each in request.launch.attachments],
+            program=program(),
+            in_image=bool(images),
             words=sbatch_words(request, offer, asked, gpus=gpus, most=request.launch.max_run_time),
             script=batch_script(
                 request.launch.script,

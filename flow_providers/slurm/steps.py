@@ -27,7 +27,11 @@ _LONGEST = len(b"\x1eflow-ended 255\n")
 #: Lines at the end that may be srun's last words, which are the command's own only where its mark comes after them.
 _LAST_WORDS = re.compile(rb"(?:\A|(?<=\n))srun: [^\n]*\n?(?:srun: [^\n]*\n?)*\Z")
 #: In the step: `$1` is where it starts, `$2` the node's FLOW_HOME, `$3` its Python, `$4` the line.
-_ENTER = 'cd -- "$1" || exit 1; FLOW_HOME=$2 FLOW_PYTHON=$3; export FLOW_HOME FLOW_PYTHON;'
+#: It may be quicker than the batch script, so it brings volumes to their paths as that does.
+_ENTER = (
+    'cd -- "$1" || exit 1; FLOW_HOME=$2 FLOW_PYTHON=$3; export FLOW_HOME FLOW_PYTHON; bid=${2%/*};'
+    ' [ ! -s "$bid/mounts" ] || "$3" "$bid/mounts.py" "$bid" >/dev/null 2>&1;'
+)
 _STEP = (
     f"printf '\\036flow-begun\\n' >&2; {_ENTER}"
     ' sh -c "$4"; code=$?; printf \'\\036flow-ended %d\\n\' "$code" >&2; exit "$code"'

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: Seconds that the login node may take for one answer.
 _ANSWER_S = 60.0
-_IMPORTS = re.compile(r"^from flow_providers\.[^(]*\([^)]*\)\n", re.MULTILINE)
+_IMPORTS = re.compile(r"^from flow_providers\.[^(\n]*(?:\([^)]*\))?\n", re.MULTILINE)
 
 
 class There:
@@ -120,8 +120,8 @@ class There:
 def desk_text() -> str:
     """Return the desk as one program."""
     folder = Path(__file__).parent
-    files, desk = ((folder / name).read_text("utf-8") for name in ("desk_bids.py", "desk.py"))
-    return f"{files}\n{_IMPORTS.sub('', desk)}"
+    names = ("desk_bids.py", "desk_volumes.py", "desk.py")
+    return "\n".join(_IMPORTS.sub("", (folder / name).read_text("utf-8")) for name in names)
 
 
 def parse_login(text: str) -> Address:

@@ -74,5 +74,7 @@ def ending_words(state: str, *, why: str = "", limit: str = "") -> str:
         known = f", {limit}" if re.fullmatch(r"[0-9:-]+", limit) else ""
         return f"it reached Slurm's time limit{known}"
     words = _ENDS.get(state, f"Slurm ended it as {state}")
+    if why.startswith("flow: "):
+        return f"{words}: {why[6:]}"
     told = _CUTS.get(why.upper())
     return words if told is None or told in words else f"{words}: {told}"

@@ -23,7 +23,7 @@ class SlurmRig(Rig):
     a_while_s = 0.5
     resolution_s = 0.001
     may_lack = (
-        "account", "usage", "catalog", "amend-limit", "attach", "volumes",
+        "account", "usage", "catalog", "amend-limit", "block", "regions",
         # There is no market, no credentials and no network to fail.
         "outbid", "relent", "set_price", "fail_before", "fail_after", "refuse_login",
         "instance_quota", "volume_quota", "teammate_bids",
@@ -41,6 +41,12 @@ class SlurmRig(Rig):
 
     def a_shape(self) -> InstanceShape | None:
         return parse_shape("cpu")
+
+    def close(self) -> None:
+        """Take away the links to volumes that nodes, which are this very machine, leave where they were wanted."""
+        for path in (Path("/kit-data"), *Path("/mnt").glob("kit-*")):
+            if path.is_symlink() and path.readlink().is_relative_to(self.folder):
+                path.unlink()
 
     @property
     def controls(self) -> Controls:

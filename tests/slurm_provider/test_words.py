@@ -185,6 +185,15 @@ def request(shape: str, region: str = "gpu", quantity: int = 2) -> BidRequest:
     )  # fmt: skip
 
 
+def test_what_our_own_script_complains_of_is_told():
+    """Where node scripts failed, the last thing that one of them said is the reason."""
+    why = "flow: volume a can't be at /data: Permission denied"
+
+    assert "its node scripts failed: volume a can't be at /data: Permission denied" == ending_words(
+        "FAILED", why=why
+    )
+
+
 def test_gpus_come_with_their_part_of_the_node():
     """Half of a node's GPUs have half of its CPUs, and of its memory where the partition gives none."""
     offer = offers(node("g1", "gpu", gres="gpu:h100:8"))["gpu", "h100"]

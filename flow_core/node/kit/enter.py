@@ -16,7 +16,6 @@ from typing import Any, NoReturn
 from flow_core.node.kit import (
     attending,
     environment,
-    failing,
     fellows,
     guard,
     idle,
@@ -49,8 +48,6 @@ def main() -> None:
         guard.watch()
     elif verb == "attend":
         attending.watch()
-    elif verb == "fallen":
-        failing.hear(*rest)
     elif verb == "renew-s3":
         try:
             s3.renew()

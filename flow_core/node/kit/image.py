@@ -11,6 +11,7 @@ image as the user, or pyxis, by which a step of Slurm's runs in one.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -34,7 +35,7 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> list
     by = env.get("FLOW_IMAGES")
     if by:
         inside = _pyxis if by == "pyxis" else _apptainer
-        return [*inside(by, image, folders, env), *_inside(command)]
+        return [*inside(by, image, _binds(folders, env), env), *_inside(command)]
     docker = shutil.which("docker", path=env.get("PATH"))
     if docker is None:
         raise StepFailed("image: %s needs docker on this node, which has none" % image)
@@ -58,7 +59,17 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> list
     return [*words, image, *_inside(command)]
 
 
-def _apptainer(by: str, image: str, folders: list[str], env: dict[str, str]) -> list[str]:
+def _binds(folders: list[str], env: dict[str, str]) -> list[str]:
+    """Return which folder is seen at which path; a cluster's volumes lie elsewhere than where they are wanted."""
+    volumes = json.loads(env.get("FLOW_VOLUMES") or "{}")
+    found = []
+    for folder in folders:
+        source, read_only = volumes.get(folder.rstrip("/")) or (folder, False)
+        found.append("%s:%s%s" % (source, folder, ":ro" if read_only else ""))
+    return found
+
+
+def _apptainer(by: str, image: str, binds: list[str], env: dict[str, str]) -> list[str]:
     """Return how apptainer runs something in an image: Docker's name of it, a file, or a name with a scheme."""
     program = shutil.which(by, path=env.get("PATH"))
     if program is None:
@@ -66,18 +77,17 @@ def _apptainer(by: str, image: str, folders: list[str], env: dict[str, str]) -> 
     words = [program, "exec", "--pwd", env["PWD"]]
     if shutil.which("nvidia-smi", path=env.get("PATH")):
         words += ["--nv"]
-    for folder in folders:
-        words += ["--bind", "%s:%s" % (folder, folder)]
+    for bind in binds:
+        words += ["--bind", bind]
     is_own = "://" in image or image.endswith(".sif") or image.startswith("/")
     return [*words, image if is_own else "docker://%s" % image]
 
 
-def _pyxis(by: str, image: str, folders: list[str], env: dict[str, str]) -> list[str]:
+def _pyxis(by: str, image: str, binds: list[str], env: dict[str, str]) -> list[str]:
     """Return how a step of one task runs in an image on this very node; pyxis sets a registry apart with '#'."""
     first, slash, rest = image.partition("/")
     if slash and first and ("." in first or ":" in first):
         image = "%s#%s" % (first, rest)
-    mounts = ",".join("%s:%s" % (folder, folder) for folder in folders)
     words = [
         "srun",
         "--quiet",
@@ -87,7 +97,11 @@ def _pyxis(by: str, image: str, folders: list[str], env: dict[str, str]) -> list
         "--ntasks=1",
     ]
     words += ["--nodelist=%s" % env["SLURMD_NODENAME"], "--container-image=%s" % image]
-    return [*words, "--container-mounts=%s" % mounts, "--container-workdir=%s" % env["PWD"]]
+    return [
+        *words,
+        "--container-mounts=%s" % ",".join(binds),
+        "--container-workdir=%s" % env["PWD"],
+    ]
 
 
 def _inside(command: list[str]) -> list[str]:

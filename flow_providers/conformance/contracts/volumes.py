@@ -54,11 +54,29 @@ class VolumesContract(Contract):
         region = bed.quote().region
         volume = bed.create_volume(region=region)
 
-        assert region == volume.region
+        assert volume.reaches(region)
         assert bed.rig.a_capacity_gb() == volume.capacity_gb
         assert Interface.FILE is volume.interface
         assert () == volume.attached_to
         assert [volume] == [each for each in bed.volumes.volumes() if each.name == volume.name]
+
+    @states(
+        "volumes.create",
+        "Its region is the one asked for, or '' where nodes of every region can have it.",
+    )
+    def test_a_volume_without_a_region_is_everywhere(self, bed: Bed) -> None:
+        """A volume is in the region asked for; one that is in none can be attached in another."""
+        region = bed.quote().region
+        volume = bed.create_volume(region=region)
+        if volume.region:
+            assert region == volume.region
+            return
+        others = {each.region for each in bed.market.quotes()} - {region}
+        for other in [region, *sorted(others)[:1]]:
+            bid, _ = _attached(bed, volume, region=other)
+            assert (bid.id,) == _volume(bed, volume.id).attached_to
+            _end(bed, bid)
+            bed.until("the volume free", lambda: not _volume(bed, volume.id).attached_to)
 
     @states("volumes.create", "Make a volume and return it, empty and unattached.")
     def test_a_new_volume_is_empty(self, bed: Bed) -> None:
@@ -74,7 +92,9 @@ class VolumesContract(Contract):
         """A second volume of a name raises NameTaken, and there is still one."""
         volume = bed.create_volume()
 
-        refuses(NameTaken, lambda: bed.create_volume(region=volume.region, name=volume.name))
+        refuses(
+            NameTaken, lambda: bed.create_volume(region=volume.region or None, name=volume.name)
+        )
 
         assert [volume.id] == [
             each.id for each in bed.volumes.volumes() if each.name == volume.name
@@ -162,7 +182,7 @@ class VolumesContract(Contract):
     def test_a_volume_given_twice_is_there_once(self, bed: Bed) -> None:
         """Giving a bid the same volume again changes nothing."""
         volume = bed.create_volume()
-        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region or None)))
         _paused(bed, bid)
         _given(bed, volume, bid)
         _given(bed, volume, bid)
@@ -176,7 +196,7 @@ class VolumesContract(Contract):
     def test_only_what_there_is_is_attached(self, bed: Bed) -> None:
         """A bid that is nobody's, and a volume that is nobody's, raise NotFound."""
         volume = bed.create_volume()
-        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region or None)))
         _paused(bed, bid)
         _given(bed, volume, bid)
         nobodys = Attachment(volume_id=bed.rig.no_such_id, path="/mnt/no", name="no")
@@ -188,7 +208,7 @@ class VolumesContract(Contract):
     def test_a_bid_that_competes_takes_no_volume(self, bed: Bed) -> None:
         """A bid that isn't paused, and one that has ended, raise Conflict, and the volume stays free."""
         volume = bed.create_volume()
-        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region or None)))
         try:
             refuses(Conflict, lambda: _attach(bed, volume, bid.id))
         except Unsupported:
@@ -210,6 +230,8 @@ class VolumesContract(Contract):
         bid = bed.place(bed.request(quote=quote))
         if others:
             volume = bed.create_volume(region=min(others))
+            if not volume.region:
+                bed.lack("regions")
             _paused(bed, bid)
             try:
                 refuses(InvalidRequest, lambda: _attach(bed, volume, bid.id))
@@ -224,7 +246,10 @@ class VolumesContract(Contract):
         first, second = (bed.place(bed.request(quote=quote)) for _ in range(2))
         for bid in (first, second):
             _paused(bed, bid)
-        volume = bed.create_volume(region=quote.region, interface=Interface.BLOCK)
+        try:
+            volume = bed.create_volume(region=quote.region, interface=Interface.BLOCK)
+        except InvalidRequest:
+            bed.lack("block")
         _given(bed, volume, first)
 
         refuses(InUse, lambda: _attach(bed, volume, second.id))
@@ -236,7 +261,7 @@ class VolumesContract(Contract):
     def test_a_volume_is_attached_or_refused(self, bed: Bed) -> None:
         """A provider that can't attach raises Unsupported whatever it is asked; others do it, and it is seen."""
         volume = bed.create_volume()
-        bid = bed.place(bed.request(quote=bed.quote(region=volume.region)))
+        bid = bed.place(bed.request(quote=bed.quote(region=volume.region or None)))
         try:
             bed.market.amend(bid.id, paused=True)
             bed.until("the bid paused", lambda: bed.state(bid) is BidState.PAUSED)
@@ -277,7 +302,7 @@ class VolumesContract(Contract):
         _end(bed, bid)
         bed.until("the volume free", lambda: not _volume(bed, first.id).attached_to)
         bed.volumes.delete(first.id)
-        _, node = _attached(bed, bed.create_volume(region=first.region, name=first.name))
+        _, node = _attached(bed, bed.create_volume(region=first.region or None, name=first.name))
 
         assert 0 != bed.answer(node, f"cat {_PATH}/file").code
 
@@ -304,9 +329,9 @@ def _volume(bed: Bed, volume_id: str) -> Volume:
     return next(volume for volume in bed.volumes.volumes() if volume.id == volume_id)
 
 
-def _attached(bed: Bed, volume: Volume) -> tuple[Bid, Node]:
+def _attached(bed: Bed, volume: Volume, *, region: str = "") -> tuple[Bid, Node]:
     """Grant a bid that has `volume` attached, in its region, and return its only node."""
-    quote = bed.quote(region=volume.region)
+    quote = bed.quote(region=region or volume.region or None)
     attachment = Attachment(volume_id=volume.id, path=_PATH, name=volume.name)
     bid, allocation = bed.granted(bed.request(quote=quote, attachments=(attachment,)))
     return bid, allocation.nodes[0]
