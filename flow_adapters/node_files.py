@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import zipfile
+from contextlib import suppress
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
-from flow_core.domain.script import NodeFiles
+from attrs import evolve
+
+from flow_adapters.files import write_whole
+from flow_core.domain.script import NodeFiles, squeeze
+from flow_core.errors import FlowError
 
 #: The time that every file of the kit bears, so that equal files make an equal zip.
 _AGE = (2026, 1, 1, 0, 0, 0)
@@ -38,10 +46,35 @@ def load_node_files() -> NodeFiles:
     )
 
 
+def kept_node_files(place: Path) -> NodeFiles:
+    """Return the same files, squeezed once for all commands: what came of it is kept in the file `place`.
+
+    Where that can't be written, each command squeezes them anew.
+    """
+    files = load_node_files()
+    return evolve(files, squeezed=lambda: _kept(files, place))
+
+
 @cache
 def load_kit() -> bytes:
     """Return the kit: every module of `flow_core/node` but the helper, as a zip that Python runs."""
     return _zipped(resources.files("flow_core") / "node")
+
+
+def _kept(files: NodeFiles, place: Path) -> tuple[str, str]:
+    squeezer = resources.files("flow_core") / "domain" / "squeeze.py"
+    texts = (files.boot, files.helper, squeezer.read_text(encoding="utf-8"))
+    known = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+    try:
+        told = json.loads(place.read_text("utf-8"))
+        if told["of"] == known:
+            return str(told["boot"]), str(told["helper"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    boot, helper = squeeze(files)
+    with suppress(FlowError):
+        write_whole(place, json.dumps({"of": known, "boot": boot, "helper": helper}).encode())
+    return boot, helper
 
 
 def _joined(program: str, store: str) -> str:

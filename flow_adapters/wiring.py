@@ -15,7 +15,7 @@ from flow_adapters import places
 from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.log_keep import FolderLogKeep
-from flow_adapters.node_files import load_node_files
+from flow_adapters.node_files import kept_node_files, load_node_files
 from flow_adapters.ssh_hosts import hosts_of
 from flow_adapters.watch import ProcessWatch
 from flow_core.errors import Misconfigured
@@ -104,7 +104,7 @@ def connect(
             code=TarCodeStore(folder / "code", without=folder),
             watch=_watch(folder, clock, surroundings, watched=watched),
             chance=random.Random(),
-            node_files=load_node_files(),
+            node_files=kept_node_files(folder / "node.json"),
             log_keep=FolderLogKeep(folder / "logs"),
             vault=vault or HandedVault(folder, clock=clock, environ=surroundings),
             defaults=_defaults(settings),

@@ -23,7 +23,6 @@ from functools import lru_cache
 
 from attrs import field, frozen
 
-from flow_core.domain.squeeze import squeezed_python, squeezed_shell
 from flow_core.domain.task_parts import RunOn
 from flow_core.errors import InvalidRequest
 
@@ -51,6 +50,8 @@ class NodeFiles:
     kit: Callable[[], bytes] = bytes
     #: What stands around a batch script for Slurm.
     batch: str = ""
+    #: Returns `boot` and `helper` squeezed, where somebody keeps them: squeezing takes a tenth of a second.
+    squeezed: Callable[[], tuple[str, str]] | None = field(default=None, eq=False)
 
 
 @frozen(kw_only=True)
@@ -137,10 +138,18 @@ def parse_script(script: str) -> NodeTask:
         ) from exc
 
 
+def squeeze(files: NodeFiles) -> tuple[str, str]:
+    """Return `files.boot` and `files.helper`, squeezed; slow."""
+    from flow_core.domain.squeeze import squeezed_python, squeezed_shell
+
+    return squeezed_shell(files.boot), squeezed_python(files.helper)
+
+
 @lru_cache(maxsize=4)
 def _squeezed(files: NodeFiles) -> tuple[str, bytes]:
-    """Return the script without its payload, and the helper: the same for every task, and slow to squeeze."""
-    return squeezed_shell(files.boot), squeezed_python(files.helper).encode()
+    """Return the script without its payload, and the helper: the same for every task."""
+    boot, helper = files.squeezed() if files.squeezed is not None else squeeze(files)
+    return boot, helper.encode()
 
 
 @frozen(kw_only=True, eq=False)

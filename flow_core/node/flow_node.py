@@ -90,7 +90,7 @@ def install() -> int:
         write(name, text)
         os.chmod(name, mode)
     if os.environ.get("FLOW_FOREGROUND"):
-        os.execv(sys.executable, [sys.executable, program, "run"])
+        return run()
     write(
         "/etc/systemd/system/flow-node.service", (UNIT % (HOME, sys.executable, program)).encode()
     )
