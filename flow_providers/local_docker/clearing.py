@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 from flow_core.errors import Conflict
 from flow_providers.local_docker.containers import container_name, network_name
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.labels import Record
-from flow_providers.local_docker.world import Box
 
 _LANES = 8
 
@@ -32,17 +30,8 @@ class Clearing:
         except Conflict:  # someone else removes it at this moment
             self._engine.ask("POST", f"{path}/wait", query={"condition": "removed"}, fine=(404,))
 
-    def kill(self, boxes: Iterable[Box]) -> None:
-        """End all that runs in containers."""
-
-        def kill(box: Box) -> None:
-            self._engine.ask("POST", f"/containers/{box['Id']}/kill", fine=(404, 409))
-
-        with ThreadPoolExecutor(_LANES) as pool:
-            list(pool.map(kill, boxes))
-
     def remove(self, record: Record) -> None:
-        """Remove a bid's containers and its network."""
+        """Remove a bid's containers, which ends all that runs in them, and its network."""
         names = [container_name(record, rank) for rank in range(record.quantity)]
         with ThreadPoolExecutor(_LANES) as pool:
             list(pool.map(self.drop, names))

@@ -35,7 +35,12 @@ _ULIMITS = [
 
 def container_name(record: Record, rank: int) -> str:
     """Return the name of a node's container; it is the node's id."""
-    return f"flow-{record.id}-{rank}"
+    return node_id(record.id, rank)
+
+
+def node_id(bid_id: str, rank: int) -> str:
+    """Return the id of a bid's node."""
+    return f"flow-{bid_id}-{rank}"
 
 
 def network_name(record: Record) -> str:

@@ -172,14 +172,19 @@ class Estate:
             folders=record.folders(),
             is_here=self._engine.address.is_here,
         )
-        python = self._python.ready(record.image)
-        s3fs = self._s3fs.ready(record.image) if record.has_buckets else None
         config = about.get("Config") or {}
         user = asked.user or config.get("User", "")
-        cache = self._cache(about, user) if record.has_environment else ""
-        if record.quantity > 1:
-            self._make_network(record)
-        memory = 0 if asked.memory or asked.shm else self._memory()
+        with ThreadPoolExecutor(
+            _LANES
+        ) as pool:  # the engine takes its time for each, and needs none for another
+            network = pool.submit(self._make_network, record) if record.quantity > 1 else None
+            machine_has = pool.submit(self._memory) if not (asked.memory or asked.shm) else None
+            python = self._python.ready(record.image)
+            s3fs = self._s3fs.ready(record.image) if record.has_buckets else None
+            cache = self._cache(about, user) if record.has_environment else ""
+        if network is not None:
+            network.result()
+        memory = machine_has.result() if machine_has is not None else 0
         found = self._gpus_there(record)
 
         raises_limits = self._ended.may_raise_limits
@@ -231,7 +236,7 @@ class Estate:
     def end(self, bid_id: str, *, why: str | None = None, waits: bool = True) -> None:
         """End a bid, and remove all that it has, its record last; `why` is said of it from then on.
 
-        Unless it `waits`, it returns when nothing of it runs any more and its logs are kept, while its disks go.
+        Unless it `waits`, it returns when that is sure and its logs are kept, while its containers and disks go.
         """
         world = look_at(self._engine)
         record = world.records.get(bid_id)
@@ -244,7 +249,6 @@ class Estate:
         body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
         with self._lookout.changing():
             self._engine.ask("POST", "/volumes/create", body=body)
-            self._clearing.kill(world.boxes.get(bid_id, {}).values())
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
         removal = threading.Thread(target=self._take_away, args=(record,))
         removal.start()

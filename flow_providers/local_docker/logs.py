@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from flow_core.domain import node_files
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.run import LogChunk, RunPhase, RunReport, Stream
 from flow_core.errors import FlowError, NodeUnreachable, NotFound
-from flow_providers.local_docker.containers import HOME_LABEL
+from flow_providers.local_docker.containers import HOME_LABEL, node_id
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.kept_logs import KeptLogs
 from flow_providers.local_docker.labels import RANK, Record
@@ -66,11 +67,15 @@ class DockerLogs:
         kept = self._kept.read(bid_id, rank, offset=offset, limit=limit)
         if kept is not None:
             return kept
+        node = Node(id=node_id(bid_id, rank), rank=rank, state=NodeState.RUNNING)
+        if self._talks.is_open(node):  # nothing need be asked of the engine
+            with suppress(NodeUnreachable):
+                return self._stretch(node, offset, limit)
         box = self._look().get(bid_id, (None, {}))[1].get(rank)
         if box is None:
             raise NotFound(f"there is no log of node {rank} of bid {bid_id!r} here")
         try:
-            return self._stretch(box, rank, offset, limit)
+            return self._stretch(node_of(box), offset, limit)
         except NodeUnreachable:
             files = self._files(box)
             index = node_files.parse_index(files.get("log.index", b""))
@@ -91,7 +96,7 @@ class DockerLogs:
             state, _ = self._talks.ask(node_of(box), "report")
             state = {**state, "reason": self._reason(state, record)}
             (place / "state.json").write_text(json.dumps(state), "utf-8")
-            self._copy(box, rank, place)
+            self._copy(node_of(box), place)
         except FlowError:
             for name, content in self._files(box).items():
                 (place / name).write_bytes(content)
@@ -124,16 +129,16 @@ class DockerLogs:
             else "ran out of memory: this machine has no more to give"
         )
 
-    def _stretch(self, box: Box, rank: int, offset: int, limit: int) -> LogChunk:
-        head, data = self._talks.ask(node_of(box), f"log {offset} {limit}")
+    def _stretch(self, node: Node, offset: int, limit: int) -> LogChunk:
+        head, data = self._talks.ask(node, f"log {offset} {limit}")
         answer = json.dumps(head).encode() + b"\n" + data
-        return node_files.parse_log_answer(answer, rank=rank, offset=offset)
+        return node_files.parse_log_answer(answer, rank=node.rank, offset=offset)
 
-    def _copy(self, box: Box, rank: int, place: Path) -> None:
+    def _copy(self, node: Node, place: Path) -> None:
         """Copy a log, and write again what describes it."""
         with (place / "log").open("wb") as log, (place / "log.index").open("wb") as index:
             offset = 0
-            while (chunk := self._stretch(box, rank, offset, _PIECE)).pieces:
+            while (chunk := self._stretch(node, offset, _PIECE)).pieces:
                 for piece in chunk.pieces:
                     log.write(piece.data)
                     number = _STREAMS.index(piece.stream)

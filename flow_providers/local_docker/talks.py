@@ -47,6 +47,12 @@ class Talks:
                     raise
             return talk.ask(self._execs, node, words, given)
 
+    def is_open(self, node: Node) -> bool:
+        """Whether there is a conversation with the node already; it may have broken off."""
+        with self._lock:
+            talk = self._talks.get(node.id)
+        return talk is not None and talk.started is not None
+
     def end(self, node_id: str) -> None:
         """End the conversation with a node that goes."""
         with self._lock:
