@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flow_core.domain.allocation import Allocation, Node, NodeState
+from flow_providers.local_docker.containers import node_id
 from flow_providers.local_docker.estate import Estate
 from flow_providers.local_docker.world import World
 
@@ -38,9 +39,26 @@ class DockerFleet:
 def _allocation(bid_id: str, world: World) -> Allocation:
     record = world.records.get(bid_id)
     boxes = world.boxes.get(bid_id, {})
-    if record is None or len(boxes) < record.quantity:
+    if record is None:
+        return _going(bid_id, world)
+    if len(boxes) < record.quantity:
         return Allocation(bid_id=bid_id)
     nodes = (_node(boxes[rank], rank) for rank in sorted(boxes))
+    return Allocation(bid_id=bid_id, nodes=tuple(nodes))
+
+
+def _going(bid_id: str, world: World) -> Allocation:
+    """Return the nodes of a bid that has ended, for the moment in which one of them still runs."""
+    record = world.ending.get(bid_id)
+    boxes = world.boxes.get(bid_id, {})
+    if record is None or not any(box["State"] == "running" for box in boxes.values()):
+        return Allocation(bid_id=bid_id)
+    nodes = (
+        _node(boxes[rank], rank)
+        if rank in boxes
+        else Node(id=node_id(bid_id, rank), rank=rank, state=NodeState.GONE)
+        for rank in range(record.quantity)
+    )
     return Allocation(bid_id=bid_id, nodes=tuple(nodes))
 
 
