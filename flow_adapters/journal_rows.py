@@ -16,7 +16,6 @@ from attrs import astuple, fields
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.policy_form import kept_policy
 from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task import TaskSpec
@@ -58,6 +57,8 @@ def spec_of(text: str) -> TaskSpec:
     if "instance_type" in plain:
         plain["instance_type"] = InstanceShape(*plain["instance_type"])
     if "bid_policy" in plain:
+        from flow_core.domain.policy_form import kept_policy
+
         plain["bid_policy"] = kept_policy(str(plain["bid_policy"]))
     return task_from_mapping(plain)
 

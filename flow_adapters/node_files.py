@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import zipfile
 from contextlib import suppress
 from functools import cache
 from importlib import resources
@@ -85,6 +84,8 @@ def _joined(program: str, store: str) -> str:
 
 def _zipped(folder: Any) -> bytes:
     """Return the modules of the kit as one file that Python runs; they are found by the names they have here."""
+    import zipfile
+
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as kit:
         packages = ["flow_core", "flow_core/node", "flow_core/node/kit"]

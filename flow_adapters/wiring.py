@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from flow_adapters import places
 from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.journal import SqliteJournal
+from flow_adapters.later import Once, later
 from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.node_files import kept_node_files, load_node_files
 from flow_adapters.ssh_hosts import hosts_of
@@ -29,6 +30,8 @@ from flow_core.services.session import Session
 if TYPE_CHECKING:
     from flow_adapters.credentials import LocalSecrets
     from flow_core.domain.settings import Settings
+    from flow_core.ports.buckets import Buckets
+    from flow_core.ports.code import CodeStore
 
 
 class CloudInMemory(Protocol):
@@ -80,8 +83,6 @@ def connect(
     Raises:
         Misconfigured: no provider is configured, it can't be loaded, or a settings file is wrong.
     """
-    from flow_adapters.aws_files import AwsFiles
-    from flow_adapters.packing import TarCodeStore
     from flow_adapters.vault import HandedVault
 
     surroundings = dict(os.environ if environ is None else environ)
@@ -101,7 +102,7 @@ def connect(
             provider=open_provider(name, settings=settings, environ=surroundings, folder=folder),
             journal=journal or open_journal(folder),
             clock=clock,
-            code=TarCodeStore(folder / "code", without=folder),
+            code=later(Once(lambda: _code_store(folder))),
             watch=_watch(folder, clock, surroundings, watched=watched),
             chance=random.Random(),
             node_files=kept_node_files(folder / "node.json"),
@@ -109,9 +110,21 @@ def connect(
             vault=vault or HandedVault(folder, clock=clock, environ=surroundings),
             defaults=_defaults(settings),
             ssh_hosts=hosts_of(folder, surroundings),
-            buckets=AwsFiles(surroundings),
+            buckets=later(Once(lambda: _buckets(surroundings))),
         )
     )
+
+
+def _code_store(folder: Path) -> CodeStore:
+    from flow_adapters.packing import TarCodeStore
+
+    return TarCodeStore(folder / "code", without=folder)
+
+
+def _buckets(surroundings: Mapping[str, str]) -> Buckets:
+    from flow_adapters.aws_files import AwsFiles
+
+    return AwsFiles(surroundings)
 
 
 def open_provider(

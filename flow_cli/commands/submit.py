@@ -18,7 +18,6 @@ from flow_cli.sizing import with_size_agreed
 from flow_cli.task_options import SPELLED, after_option, confirm_choice, describes_task, raw_task
 from flow_core.domain.placement import Plan
 from flow_core.domain.record import Outcome, Step, TaskRecord
-from flow_core.domain.slurm.waiting import namesakes
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_from_mapping
@@ -185,6 +184,8 @@ def _spec(
 
 def after_namesakes(session: Session, spec: TaskSpec) -> TaskSpec:
     """Return `spec` as one that waits for live tasks of its name, as singleton does, under the next free name."""
+    from flow_core.domain.slurm.waiting import namesakes
+
     if spec.name is None:
         return spec
     live = session.ports.journal.live(provider=session.provider.name)

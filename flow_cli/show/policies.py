@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from flow_cli.show.text import age, dollars, stamp
-from flow_core.domain.policy import Decision, Input
+
+if TYPE_CHECKING:
+    from flow_core.domain.policy import Decision, Input
 
 
 def policy_words(decision: Decision | None, now: datetime) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from flow_core.domain.bid import Quote
 from flow_core.domain.money import Price
-from flow_core.domain.policy import Decision
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Recover
 from flow_core.errors import NoCapacity, PriceTooLow
+
+if TYPE_CHECKING:
+    from flow_core.domain.policy import Decision
 
 #: Without a limit of the user's, bid this multiple of the current price.
 DEFAULT_LIMIT_FACTOR = Decimal("1.5")

@@ -7,7 +7,6 @@ of a type (`it_XqgKWbhZ5gznAYsG`) asks for that type and tells nothing else.
 
 from __future__ import annotations
 
-import difflib
 import re
 
 from attrs import field, frozen, validators
@@ -232,6 +231,8 @@ def _count_problem(shown: str, family: str, counts: list[str], memories: list[in
 
 def _nearest(family: str, counts: list[str], memories: list[int]) -> str | None:
     """Return the right spelling closest to an unknown family, with the rest kept as it was."""
+    import difflib
+
     joined = re.fullmatch(r"([0-9]{1,2})(.+)", family)
     if joined and not counts and joined[2] in _MEMORY_GB:
         return _written(joined[2], [joined[1]], memories)

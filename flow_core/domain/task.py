@@ -10,15 +10,18 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.policy import BidPolicy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.task_parts import Dependency, Guard, Mount, Recovery, RunOn, Secret
 from flow_core.domain.task_rules import problems_with
 from flow_core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from flow_core.domain.policy import BidPolicy
 
 #: The variable that tells which batch script a command carries.
 SCRIPT_VARIABLE = "FLOW_SLURM_SCRIPT"

@@ -18,8 +18,6 @@ from typing import TypeVar
 from flow_core.domain.duration import parse_duration
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
-from flow_core.domain.policy import BidPolicy
-from flow_core.domain.policy_form import parse_policy
 from flow_core.domain.shape import InstanceShape, parse_shape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task_parts import (
@@ -75,6 +73,9 @@ def _price(value: object, key: str) -> Price:
 
 
 def _policy(value: object, key: str) -> object:
+    from flow_core.domain.policy import BidPolicy
+    from flow_core.domain.policy_form import parse_policy
+
     return value if isinstance(value, BidPolicy) else parse_policy(value, field=key)
 
 

@@ -19,7 +19,6 @@ from attrs import fields
 
 from flow_core.domain.duration import format_duration
 from flow_core.domain.money import Price, Spend
-from flow_core.domain.policy import BidPolicy
 from flow_core.domain.shape import InstanceShape
 from flow_core.domain.spelling import nearest
 from flow_core.domain.task import TaskSpec
@@ -115,7 +114,8 @@ def task_to_mapping(spec: TaskSpec) -> dict[str, object]:
     for each in fields(TaskSpec):
         value = getattr(spec, each.name)
         if value != each.default and value != {}:
-            plain[_WRITTEN.get(each.name, each.name)] = _plain(value)
+            said = str(value) if each.name == "bid_policy" else _plain(value)
+            plain[_WRITTEN.get(each.name, each.name)] = said
     return plain
 
 
@@ -190,7 +190,7 @@ def _plain(value: object) -> object:
         return format_duration(value)
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, (Recovery, BidPolicy)):
+    if isinstance(value, Recovery):
         return str(value)
     if isinstance(value, Mapping):
         return dict(value)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import problem_with_name
-from flow_core.domain.s3 import parse_s3
 from flow_core.domain.sources import wanted_volume
 from flow_core.domain.task_parts import Mount, Recover, Source
 from flow_core.errors import InvalidRequest
@@ -133,6 +132,8 @@ def _mounts_problem(mounts: tuple[Mount, ...]) -> str | None:
 def _source_problem(mount: Mount) -> str | None:
     try:
         if mount.kind is Source.S3:
+            from flow_core.domain.s3 import parse_s3
+
             parse_s3(mount.source, read_only=mount.read_only)
         elif mount.kind is Source.VOLUME:
             wanted_volume(mount.source)

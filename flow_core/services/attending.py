@@ -8,7 +8,6 @@ whoever tells them of each other are there.
 from __future__ import annotations
 
 from flow_core.domain.record import TaskRecord
-from flow_core.domain.s3 import parse_s3
 from flow_core.domain.status import TaskView
 from flow_core.domain.task_parts import Mount, Source
 from flow_core.domain.volume import Interface
@@ -56,6 +55,10 @@ def _kept_on(record: TaskRecord, provider: Provider) -> list[Mount]:
     volumes = [each for each in record.spec.mounts if each.kind is Source.VOLUME]
     buckets = [each for each in record.spec.mounts if each.kind is Source.S3]
     writable = [each for each in volumes if not each.read_only]
+    if not buckets:
+        return writable
+    from flow_core.domain.s3 import parse_s3
+
     return writable + [
         each for each in buckets if parse_s3(each.source, read_only=each.read_only).writable
     ]

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import random
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
-from flow_core.domain.money import Price
-from flow_core.domain.script import NodeFiles
-from flow_core.domain.shape import InstanceShape
-from flow_core.ports.buckets import Buckets
-from flow_core.ports.clock import Clock
-from flow_core.ports.code import CodeStore
-from flow_core.ports.journal import Journal
-from flow_core.ports.log_keep import LogKeep
-from flow_core.ports.provider import Provider
-from flow_core.ports.ssh import SshHosts
-from flow_core.ports.vault import Vault
-from flow_core.ports.watch import Watch
+if TYPE_CHECKING:  # every command waits for what loads here
+    import random
+
+    from flow_core.domain.money import Price
+    from flow_core.domain.script import NodeFiles
+    from flow_core.domain.shape import InstanceShape
+    from flow_core.ports.buckets import Buckets
+    from flow_core.ports.clock import Clock
+    from flow_core.ports.code import CodeStore
+    from flow_core.ports.journal import Journal
+    from flow_core.ports.log_keep import LogKeep
+    from flow_core.ports.provider import Provider
+    from flow_core.ports.ssh import SshHosts
+    from flow_core.ports.vault import Vault
+    from flow_core.ports.watch import Watch
 
 
 @frozen(kw_only=True)

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from flow_core.ports.provider import Provider
-from flow_core.services.costs import Costs
 from flow_core.services.ports import Defaults, Ports
-from flow_core.services.reserved import with_reservations
 from flow_core.services.tasks import Tasks
 
 if TYPE_CHECKING:
     from flow_core.services.amending import Amending
+    from flow_core.services.costs import Costs
     from flow_core.services.dev_box import DevBox
     from flow_core.services.groups import Groups
     from flow_core.services.prices import Prices
@@ -31,7 +30,11 @@ class Session:
     """Everything a user can ask of one provider. Make one with `flow_adapters.wiring.connect`."""
 
     def __init__(self, ports: Ports) -> None:
-        self.ports = evolve(ports, provider=with_reservations(ports.provider))
+        if ports.provider.reservations is not None:
+            from flow_core.services.reserved import with_reservations
+
+            ports = evolve(ports, provider=with_reservations(ports.provider))
+        self.ports = ports
 
     @property
     def provider(self) -> Provider:
@@ -79,6 +82,8 @@ class Session:
     @cached_property
     def costs(self) -> Costs:
         """What was spent."""
+        from flow_core.services.costs import Costs
+
         return Costs(self.ports)
 
     @cached_property

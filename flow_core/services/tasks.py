@@ -5,38 +5,27 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
 from flow_core.domain.bid import Bid, Quote
-from flow_core.domain.images import missing_interpreter
-from flow_core.domain.names import new_token, readable_name, split_wire_name
-from flow_core.domain.placement import Plan, choose
+from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task import TaskSpec
-from flow_core.domain.task_parts import Mount, Recover, Source
 from flow_core.domain.waiting import Waiting, waiting
-from flow_core.errors import InvalidRequest, NameTaken, NoCapacity, Transient, WaitTimedOut
-from flow_core.services.data_buckets import hand_over, planned_buckets
-from flow_core.services.data_volumes import (
-    planned_volumes,
-    region_of_volumes,
-    unsupported_mounts,
-)
-from flow_core.services.guarding import planned_lease
+from flow_core.errors import Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import RECENT, give_back, look
-from flow_core.services.placing import note, options_for, place
+from flow_core.services.placing import note, options_for
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
-from flow_core.services.prices import by_policy
-from flow_core.services.recovering import checked
-from flow_core.services.reserved import plan_on
 
-#: Real seconds that a submit goes on looking for a bid whose acceptance was not heard, before the watcher takes over.
-SUBMIT_PATIENCE_S = 20.0
+if TYPE_CHECKING:
+    from flow_core.domain.placement import Plan
+
 #: Real seconds to leave a provider alone that didn't answer, unless it says.
 SILENCE_S = 2.0
 
@@ -64,52 +53,9 @@ class Tasks:
             NotFound: it waits for a task that nobody knows.
             NoCapacity, PriceTooLow: see `placement.choose`.
         """
-        provider, defaults = self._ports.provider, self._ports.defaults
-        if spec.reservation is None:
-            spec = evolve(
-                spec,
-                instance_type=spec.instance_type or defaults.instance_type,
-                region=spec.region
-                or region_of_volumes(self._ports, spec)
-                or self._default_region(spec),
-            )
-        spec = evolve(spec, mounts=tuple(self._placed_mount(each) for each in spec.mounts))
-        checked(self._ports, spec)
-        problems = unsupported_mounts(spec, provider)
-        live = self._ports.journal.live(provider=provider.name) if spec.name is not None else ()
-        if spec.name in {name for record in live for name in (record.name, record.group)}:
-            raise NameTaken(
-                f"a live task is named {spec.name!r}",
-                hint=f"choose another name, or `flow cancel {spec.name}` first",
-            )
-        if problems:
-            raise InvalidRequest(problems)
-        options = options_for(spec, provider)
-        for dependency in spec.after:
-            if not self._ports.journal.members(dependency.task):
-                self._ports.journal.find(dependency.task)
-        if spec.reservation is not None:
-            plan = plan_on(self._ports, spec)
-            notes = [*plan.notes, *planned_buckets(self._ports, spec)]
-            notes += planned_lease(self._ports, spec, limit=plan.limit)
-            return evolve(plan, notes=tuple(notes))
-        market = provider.market_for(options)
-        quotes = (
-            market.quotes(spec.instance_type) or market.quotes()
-        )  # to name what there is instead
-        try:
-            plan = choose(spec, quotes, ceiling=defaults.ceiling)
-        except NoCapacity as none:
-            if provider.in_all is None:
-                raise
-            raise NoCapacity(f"{none.message}; {provider.in_all()}", hint=none.hint) from none
-        plan = by_policy(self._ports, plan)
-        notes = planned_volumes(self._ports, spec, region=plan.quote.region)
-        notes += planned_buckets(self._ports, spec)
-        notes += planned_lease(self._ports, spec, limit=plan.limit)
-        unused = provider.limits.image_note if spec.image else ""
-        notes += filter(None, [unused or missing_interpreter(spec)])
-        return evolve(plan, notes=tuple(notes))
+        from flow_core.services.submitting import planned
+
+        return planned(self._ports, spec)
 
     def submit(
         self, spec: TaskSpec, *, plan: Plan | None = None, heir_of: TaskRecord | None = None
@@ -125,36 +71,9 @@ class Tasks:
             InvalidRequest: a secret is not where it should be.
             FlowError: whatever `plan` and the provider raise.
         """
-        ports = self._ports
-        plan = plan or self.plan(spec)
-        name = plan.spec.name or readable_name(ports.chance, taken=ports.journal.names())
-        spec = evolve(plan.spec, name=name, instance_type=plan.quote.shape)
-        secrets = ports.vault.held(heir_of.token) if heir_of else ports.vault.find(spec.secrets)
-        bundle = ports.code.pack(spec.code) if spec.code is not None and not heir_of else None
-        record = TaskRecord(
-            token=new_token(ports.chance),
-            name=name,
-            provider=ports.provider.name,
-            spec=spec,
-            created_at=ports.provider.clock.now(),
-            step=Step.HELD if spec.after else Step.INTENDED,
-            region=plan.quote.region,
-            type_id=plan.quote.type_id,
-            limit=plan.limit,
-            code_digest=bundle.digest if bundle else None,
-            code_location=bundle.location if bundle else None,
-        )
-        if heir_of is not None:
-            record = evolve(
-                record, code_digest=heir_of.code_digest, code_location=heir_of.code_location
-            )
-        ports.watch.ensure()
-        ports.vault.entrust(record.token, secrets)
-        hand_over(ports, record)
-        ports.journal.add(record)
-        note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
-        ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above
-        return record if record.step is Step.HELD or heir_of else self._placed(record)
+        from flow_core.services.submitting import submitted
+
+        return submitted(self._ports, spec, plan=plan, heir_of=heir_of)
 
     def view(self, name: str) -> TaskView:
         """Return what is known of one task now.
@@ -315,34 +234,3 @@ class Tasks:
             since = reason.since if reason is not None else record.created_at
             reason = Waiting(what=f"the watcher can't work: {trouble}", since=since)
         return view, reason, 0.0
-
-    def _placed(self, record: TaskRecord) -> TaskRecord:
-        started = self._ports.clock.now()
-        trouble: Transient | None = None
-        for wait in intervals(self._ports.provider.limits.poll_s):
-            try:
-                record = place(self._ports, record.token)
-            except Transient as silence:
-                trouble = silence
-                wait = max(wait, silence.retry_after_s or 0.0)
-            if record.step is not Step.INTENDED or record.has_ended:
-                return record
-            if (self._ports.clock.now() - started).total_seconds() >= SUBMIT_PATIENCE_S:
-                raise Transient(
-                    f"{record.name!r} was sent to {record.provider}, which has not confirmed it: "
-                    f"{trouble or 'no answer'}",
-                    hint=f"the watcher goes on; `flow status {record.name}` shows what comes of it, "
-                    f"`flow cancel {record.name}` ends it",
-                )
-            self._ports.clock.sleep(wait)
-        return record
-
-    def _placed_mount(self, mount: Mount) -> Mount:
-        """Return a mount whose folder means the same to the watcher, which may be who places the bid."""
-        if mount.kind is not Source.HOST:
-            return mount
-        return evolve(mount, source=self._ports.code.absolute(mount.source))
-
-    def _default_region(self, spec: TaskSpec) -> str | None:
-        """Return the region of the settings; one that may move begins wherever it is cheapest."""
-        return None if spec.recovery.how is Recover.MOVE else self._ports.defaults.region

@@ -58,7 +58,6 @@ from flow_core.services.outbox import Outbox
 from flow_core.services.placing import WAITS, may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
-from flow_core.services.reserved import launch
 from flow_core.services.ssh_hosts import publish
 from flow_core.services.starting import SOON, Starting
 
@@ -225,6 +224,8 @@ class Watcher:
             self._deadlines.append(self._ports.provider.clock.now() + UNSETTLED)
             return
         if record.spec.reservation is not None and not (record.has_ended or record.cancel_asked):
+            from flow_core.services.reserved import launch
+
             launch(self._ports, view)
         unready = self._starting.lasts(view)
         seen = Seen(
