@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
+from flow_adapters.at_once import at_once
 from flow_core.errors import Conflict
-from flow_providers.local_docker.containers import container_name, network_name
 from flow_providers.local_docker.engine import Engine
-from flow_providers.local_docker.labels import Record
-
-_LANES = 8
+from flow_providers.local_docker.labels import Record, container_name, network_name
 
 
 class Clearing:
@@ -33,7 +29,6 @@ class Clearing:
     def remove(self, record: Record) -> None:
         """Remove a bid's containers, which ends all that runs in them, and its network."""
         names = [container_name(record, rank) for rank in range(record.quantity)]
-        with ThreadPoolExecutor(_LANES) as pool:
-            list(pool.map(self.drop, names))
+        at_once(self.drop, names)
         if record.quantity > 1:
             self._engine.ask("DELETE", f"/networks/{network_name(record)}", fine=(403, 404))

@@ -48,9 +48,9 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
     wants_own_python = not _wants_images_python(context)
 
     def opened() -> Roles:
-        from flow_providers.local_docker.roles import open_roles
+        from flow_providers.local_docker.roles import Roles
 
-        return open_roles(
+        return Roles(
             engine,
             talks,
             state=Path(context.state_dir) / NAME / address.key,

@@ -10,15 +10,23 @@ from flow_providers.local_docker import s3fs_kit
 from flow_providers.local_docker.asked import Asked
 from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.gpus import Gpus
-from flow_providers.local_docker.labels import BID, CLAIM, GPUS, MADE, PRETENDED, RANK, Record
+from flow_providers.local_docker.labels import (
+    BID,
+    CLAIM,
+    GPUS,
+    HOME_LABEL,
+    MADE,
+    PRETENDED,
+    RANK,
+    Record,
+    network_name,
+)
 from flow_providers.local_docker.node_files import node_file
 from flow_providers.local_docker.python_kit import NodePython
 
 #: Where the helper of a container that doesn't run as root keeps its files: below a folder that anyone may write.
 OPEN_FOLDER = "/opt/flow-user"
 OPEN_HOME = f"{OPEN_FOLDER}/home"
-#: Says where a container's helper keeps its files, where that isn't /opt/flow.
-HOME_LABEL = "flow.home"
 #: Seconds that a command has for its end when its container is stopped, before it is killed.
 STOP_S = 15
 #: Where containers whose command has an environment of its own find those that were made before.
@@ -31,21 +39,6 @@ _ULIMITS = [
     {"Name": name, "Soft": limit, "Hard": limit}
     for name, limit in (("memlock", -1), ("stack", 64 << 20), ("nofile", 1 << 20))
 ]
-
-
-def container_name(record: Record, rank: int) -> str:
-    """Return the name of a node's container; it is the node's id."""
-    return node_id(record.id, rank)
-
-
-def node_id(bid_id: str, rank: int) -> str:
-    """Return the id of a bid's node."""
-    return f"flow-{bid_id}-{rank}"
-
-
-def network_name(record: Record) -> str:
-    """Return the name of the network that a bid's nodes have to themselves."""
-    return f"flow-{record.id}"
 
 
 def container(

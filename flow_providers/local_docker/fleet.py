@@ -7,8 +7,8 @@ from datetime import datetime, timezone
 from typing import Any
 
 from flow_core.domain.allocation import Allocation, Node, NodeState
-from flow_providers.local_docker.containers import node_id
 from flow_providers.local_docker.estate import Estate
+from flow_providers.local_docker.labels import node_id
 from flow_providers.local_docker.world import World
 
 _STATES = {

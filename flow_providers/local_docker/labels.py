@@ -32,6 +32,8 @@ CARRIED, CACHE = "flow.carried", "flow.cache"
 PRETENDED = "flow.pretended-gpus"
 #: On the mark of a bid that has ended: when.
 ENDED = "flow.ended"
+#: On containers: where the helper keeps its files, where that isn't /opt/flow.
+HOME_LABEL = "flow.home"
 #: The one region there is.
 REGION = "local"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,110}")
@@ -107,6 +109,21 @@ def id_of(name: str) -> str:
         return name
     known = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     return re.sub(r"[^a-zA-Z0-9_.-]", "-", "x" + name)[:60] + "-" + known
+
+
+def container_name(record: Record, rank: int) -> str:
+    """Return the name of a node's container; it is the node's id."""
+    return node_id(record.id, rank)
+
+
+def node_id(bid_id: str, rank: int) -> str:
+    """Return the id of a bid's node."""
+    return f"flow-{bid_id}-{rank}"
+
+
+def network_name(record: Record) -> str:
+    """Return the name of the network that a bid's nodes have to themselves."""
+    return f"flow-{record.id}"
 
 
 def new_record(request: BidRequest, *, image: str, claim: str, at: datetime) -> Record:

@@ -6,24 +6,22 @@ import io
 import json
 import tarfile
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from flow_adapters.at_once import at_once
 from flow_core.domain import node_files
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.run import LogChunk, RunPhase, RunReport, Stream
 from flow_core.errors import FlowError, NodeUnreachable, NotFound
-from flow_providers.local_docker.containers import HOME_LABEL, node_id
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.kept_logs import KeptLogs
-from flow_providers.local_docker.labels import RANK, Record
+from flow_providers.local_docker.labels import HOME_LABEL, RANK, Record, node_id
 from flow_providers.local_docker.talks import Talks
 
 _FILES = ("state.json", "log.index", "log")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
-_LANES = 8
 _KILLED = 137
 _PIECE = 1 << 20
 
@@ -45,16 +43,16 @@ class DockerLogs:
         """See `Logs.reports`."""
         live = self._look() if bid_ids else {}
         kept = {bid_id: self._kept.ranks(bid_id) for bid_id in bid_ids}
-        with ThreadPoolExecutor(_LANES) as pool:
-            asked = {
-                (bid_id, rank): pool.submit(self._state, record, box)
-                for bid_id in bid_ids
-                for record, boxes in [live.get(bid_id, (None, {}))]
-                if record is not None
-                for rank, box in boxes.items()
-                if rank not in kept[bid_id]
-            }
-        found = {key: future.result() for key, future in asked.items()}
+        asked = [
+            (bid_id, rank, record, box)
+            for bid_id in bid_ids
+            for record, boxes in [live.get(bid_id, (None, {}))]
+            if record is not None
+            for rank, box in boxes.items()
+            if rank not in kept[bid_id]
+        ]
+        states = at_once(lambda each: self._state(each[2], each[3]), asked)
+        found = {each[:2]: state for each, state in zip(asked, states, strict=True)}
         found |= {
             (bid_id, rank): self._kept.state(bid_id, rank)
             for bid_id, ranks in kept.items()

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING
 
 from flow_core.domain.bid import Bid, BidRequest, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.shape import CPU, InstanceShape, parse_shape
 from flow_core.errors import Conflict, InvalidRequest, NoCapacity, NotFound, Unsupported
 from flow_core.ports.clock import Clock
-from flow_providers.local_docker import gpus as machine
-from flow_providers.local_docker.asked import Asked
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
 from flow_providers.local_docker.facts import YES
-from flow_providers.local_docker.gpus import Gpus
 from flow_providers.local_docker.labels import REGION
+
+if TYPE_CHECKING:
+    from flow_providers.local_docker.asked import Asked
+    from flow_providers.local_docker.gpus import Gpus
 
 _CPU = parse_shape(CPU)
 #: What is pretended where a task names no GPU.
@@ -54,6 +56,8 @@ class DockerMarket:
         if pretends:
             self._engine.ask("GET", "/_ping")
             return [self._quote(shape if shape is not None else _PRETENDED)]
+        from flow_providers.local_docker import gpus as machine
+
         found = self._find_gpus()
         boxes = self._estate.look(grant=False).all_boxes()
         held = machine.held(boxes, pretended=found.pretended)

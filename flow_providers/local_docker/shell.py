@@ -7,9 +7,8 @@ import posixpath
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from flow_adapters.deltas import Delta, Deltas
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.script import NODE_HELPER
@@ -17,9 +16,10 @@ from flow_core.errors import FlowError
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
 from flow_providers.local_docker.execs import Execs
 from flow_providers.local_docker.facts import WORKSPACE
-from flow_providers.local_docker.fanout import run_together
-from flow_providers.local_docker.forwarding import forwarded
 from flow_providers.local_docker.talks import Talks
+
+if TYPE_CHECKING:
+    from flow_adapters.deltas import Delta
 
 _LANES = 8
 _DELIVER = f"{NODE_HELPER} deliver"
@@ -38,6 +38,8 @@ class DockerShell:
         """See `RemoteShell.run_many`."""
         if calls and all(call.line == _DELIVER for call in calls):
             return self._on_each(calls, self._delivered)
+        from flow_providers.local_docker.fanout import run_together
+
         return run_together(self._execs, calls, timeout_s=timeout_s)
 
     def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
@@ -54,6 +56,8 @@ class DockerShell:
 
     def forward(self, node: Node, port: int, *, local_port: int = 0) -> AbstractContextManager[int]:
         """See `RemoteShell.forward`."""
+        from flow_providers.local_docker.forwarding import forwarded
+
         return forwarded(self._execs, node, port, local_port=local_port)
 
     def _on_each(self, given: Collection[_Given], act: Callable[[_Given], NodeEvent]) -> Events:
@@ -77,6 +81,8 @@ class DockerShell:
         return NodeExit(call.node, head["code"])
 
     def _unpacked(self, node: Node, bundle: Bundle, place: str) -> NodeEvent:
+        from flow_adapters.deltas import Deltas
+
         told: dict[str, object] = {"target": place, "digest": bundle.digest}
         try:
             head, _ = self._talks.ask(node, f"known {json.dumps(told)}")
