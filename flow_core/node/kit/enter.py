@@ -2,31 +2,24 @@
 
 Run by the helper as `python kit.zip enter FOLDER COMMAND…`, in the command's place: what it says is in the log, and
 its steps end with the command's own signals. Steps that are done already (a mount that stands, an environment that
-was made) are left as they are, so that an attempt after a reboot costs little.
+was made) are left as they are, so that an attempt after a reboot costs little. Only the steps that there are to do are
+loaded, for nothing of a zip is kept compiled.
 
 Python 3.8, standard library only.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any, NoReturn
 
-from flow_core.node.kit import (
-    attending,
-    environment,
-    fellows,
-    guard,
-    idle,
-    image,
-    leaving,
-    s3,
-    volumes,
-)
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
 
+#: What there is to do, in order: names in the delivery, and of the modules whose `step` does it.
+STEPS = ("fellows", "volumes", "s3", "attending", "environment", "image")
 #: The exit code of a command that was never run because its set-up failed; no retry mends what the user must.
 FAILED = 125
 
@@ -37,18 +30,28 @@ def main() -> None:
     if verb == "enter":
         enter(rest[0], rest[1:])
     elif verb == "idle":
+        from flow_core.node.kit import idle
+
         idle.main()
     elif verb == "outbox":
         from flow_core.node.slurm import outbox
 
         outbox.main()
     elif verb == "guard":
+        from flow_core.node.kit import guard
+
         guard.arm()
     elif verb == "guard-watch":
+        from flow_core.node.kit import guard
+
         guard.watch()
     elif verb == "attend":
+        from flow_core.node.kit import attending
+
         attending.watch()
     elif verb == "renew-s3":
+        from flow_core.node.kit import s3
+
         try:
             s3.renew()
         except StepFailed as failed:
@@ -60,13 +63,17 @@ def enter(folder: str, command: list[str]) -> NoReturn:
     setup: dict[str, Any] = load("delivery.json").get("setup") or {}
     env = dict(os.environ, PWD=folder)
     try:
-        for name, step in steps():
+        for name in STEPS:
             if setup.get(name):
-                command = step(setup[name], env, command) or command
+                module: Any = importlib.import_module("flow_core.node.kit." + name)
+                command = module.step(setup[name], env, command) or command
         if not os.path.isdir(folder):
             raise StepFailed("%s: is not a folder on this node" % folder)
         remember(env)
-        leaving.leave(env)
+        if "FLOW_WITHOUT_CAPABILITIES" in env or "FLOW_RUN_AS" in env:
+            from flow_core.node.kit import leaving
+
+            leaving.leave(env)
     except StepFailed as failed:
         fail(str(failed), FAILED)
     try:
@@ -76,18 +83,6 @@ def enter(folder: str, command: list[str]) -> NoReturn:
         fail("%s: command not found" % command[0], 127)
     except OSError as error:
         fail("%s: %s" % (command[0], error.strerror), 126)
-
-
-def steps() -> list[tuple[str, Any]]:
-    """Return what there is to do, in order: name in the delivery, and the function that does it."""
-    return [
-        ("fellows", fellows.step),
-        ("volumes", volumes.step),
-        ("s3", s3.step),
-        ("attending", attending.step),
-        ("environment", environment.step),
-        ("image", image.step),
-    ]
 
 
 def remember(env: dict[str, str]) -> None:
