@@ -13,10 +13,13 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow_adapters.logging import hide
-from flow_core.domain.s3 import BucketKeys
 from flow_core.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from flow_core.domain.s3 import BucketKeys
 
 #: What decides which keys are found.
 VARIABLES = (
@@ -52,6 +55,8 @@ class AwsFiles:
 
     def keys(self, handed: Mapping[str, str] | None = None) -> BucketKeys:
         """See `Buckets.keys`."""
+        from flow_core.domain.s3 import BucketKeys
+
         own = {name: text for name, text in self._environ.items() if name not in VARIABLES}
         environ = {**own, **(self.variables() if handed is None else handed)}
         profile = _profile(environ)

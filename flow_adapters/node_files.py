@@ -7,16 +7,16 @@ import io
 import json
 from contextlib import suppress
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from attrs import evolve
 
+import flow_core
 from flow_adapters.files import write_whole
 from flow_core.domain.script import NodeFiles, squeeze
 from flow_core.errors import FlowError
 
+_FOLDER = Path(flow_core.__file__).parent / "node"
 #: The time that every file of the kit bears, so that equal files make an equal zip.
 _AGE = (2026, 1, 1, 0, 0, 0)
 _IN_THE_SCRIPT = ("boot.sh", "flow_node.py")
@@ -33,15 +33,14 @@ main()
 @cache
 def load_node_files() -> NodeFiles:
     """Return the files of `flow_core/node` as they were shipped."""
-    folder = resources.files("flow_core") / "node"
     helper = [
-        (folder / name).read_text(encoding="utf-8") for name in ("flow_node.py", "node_store.py")
+        (_FOLDER / name).read_text(encoding="utf-8") for name in ("flow_node.py", "node_store.py")
     ]
     return NodeFiles(
         helper=_joined(*helper),
-        boot=(folder / "boot.sh").read_text(encoding="utf-8"),
+        boot=(_FOLDER / "boot.sh").read_text(encoding="utf-8"),
         kit=load_kit,
-        batch=(folder / "slurm" / "batch.sh").read_text(encoding="utf-8"),
+        batch=(_FOLDER / "slurm" / "batch.sh").read_text(encoding="utf-8"),
     )
 
 
@@ -57,11 +56,11 @@ def kept_node_files(place: Path) -> NodeFiles:
 @cache
 def load_kit() -> bytes:
     """Return the kit: every module of `flow_core/node` but the helper, as a zip that Python runs."""
-    return _zipped(resources.files("flow_core") / "node")
+    return _zipped(_FOLDER)
 
 
 def _kept(files: NodeFiles, place: Path) -> tuple[str, str]:
-    squeezer = resources.files("flow_core") / "domain" / "squeeze.py"
+    squeezer = _FOLDER.parent / "domain" / "squeeze.py"
     texts = (files.boot, files.helper, squeezer.read_text(encoding="utf-8"))
     known = hashlib.sha256("\0".join(texts).encode()).hexdigest()
     try:
@@ -82,7 +81,7 @@ def _joined(program: str, store: str) -> str:
     return f"{first}\n{store}\n{rest}"
 
 
-def _zipped(folder: Any) -> bytes:
+def _zipped(folder: Path) -> bytes:
     """Return the modules of the kit as one file that Python runs; they are found by the names they have here."""
     import zipfile
 
@@ -99,7 +98,7 @@ def _zipped(folder: Any) -> bytes:
     return packed.getvalue()
 
 
-def _files(folder: Any, prefix: str) -> list[tuple[str, bytes]]:
+def _files(folder: Path, prefix: str) -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
     for each in folder.iterdir():
         if each.is_dir():

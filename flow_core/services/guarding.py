@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import asdict
 
@@ -23,10 +24,12 @@ from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Guard
 from flow_core.errors import InvalidRequest, NodeUnreachable
-from flow_core.ports.account_keys import AccountKeys, Withdrawal
 from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_core.services.placing import note
 from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.ports.account_keys import AccountKeys, Withdrawal
 
 #: How long a key outlives the lease, for the node's tries; and how much of that is kept as the lease moves.
 AFTERWARDS = timedelta(hours=1)

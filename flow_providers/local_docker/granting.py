@@ -101,17 +101,17 @@ class Granting:
         )
         config = about.get("Config") or {}
         user = asked.user or config.get("User", "")
-        # The engine takes its time for each of these, and needs none of them for another.
-        _, memory, python, s3fs, cache = at_once(
-            lambda prepare: prepare(),
-            (
-                lambda: self._make_network(record),
-                lambda: 0 if asked.memory or asked.shm else self._memory(),
-                lambda: self._python.ready(record.image),
-                lambda: self._s3fs.ready(record.image) if record.has_buckets else None,
-                lambda: self._cache(about, user) if record.has_environment else "",
-            ),
-        )
+        python = self._python.ready(record.image)
+        s3fs = self._s3fs.ready(record.image) if record.has_buckets else None
+        cache = self._cache(about, user) if record.has_environment else ""
+        memory = 0
+
+        def know_memory() -> None:
+            nonlocal memory
+            memory = 0 if asked.memory or asked.shm else self._memory()
+
+        # The engine takes its time for either, and needs neither for the other.
+        at_once(lambda ask: ask(), (lambda: self._make_network(record), know_memory))
         found = self._gpus_there(record)
 
         raises_limits = self._ended.may_raise_limits

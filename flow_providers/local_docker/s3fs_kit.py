@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import shutil
-import ssl
 import tarfile
 from functools import cache
 from pathlib import Path
@@ -52,6 +51,8 @@ def carried() -> bytes | None:
     loader = loader_of(needed)
     if program is None or loader is None:
         return None
+    import ssl
+
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
         add_text(tar, "bin/s3fs", node_file("s3fs.sh").encode())

@@ -59,7 +59,10 @@ def test_a_bid_whose_placer_was_killed_is_granted_by_the_next_look(
 def test_a_withdrawal_that_was_killed_is_finished_by_the_next_look(
     tmp_path: Path, docker_host: str, engine: Engine, clock: ManualClock
 ):
-    """A bid that was marked as ended, and no more, is nowhere granted again; whoever looks later takes it away."""
+    """A bid that was marked as ended, and no more, is nowhere granted again; whoever looks later takes it away.
+
+    Its nodes are told of for as long as they run.
+    """
     provider = connected(tmp_path / "one", docker_host, clock)
     bid = provider.market.place(request("cpu"))
     claim = engine.ask("GET", f"/volumes/flow-bid-{bid.id}")["Labels"][CLAIM]
@@ -73,7 +76,9 @@ def test_a_withdrawal_that_was_killed_is_finished_by_the_next_look(
     other.market.bids()
     left = engine.ask("GET", "/volumes", query={"filters": {"label": [f"{BID}={bid.id}"]}})
 
-    assert ([], ()) == (list(seen), nodes)
+    assert [] == list(seen)
+    assert [f"flow-{bid.id}-0"] == [node.id for node in nodes]
+    assert () == other.fleet.allocations([bid.id])[bid.id].nodes
     assert 1 == len(before)
     assert [] == boxes(engine, bid.id)
     assert [] == (left["Volumes"] or [])
