@@ -92,7 +92,7 @@ def make_pair(path: Path, *, comment: str) -> KeyPair:
         NameTaken: a file of either name is there already; nothing is written over.
         Misconfigured, NoRoom: the files can't be written.
     """
-    import asyncssh
+    from flow_adapters.lean_asyncssh import asyncssh
 
     public = path.with_name(path.name + _PUBLIC)
     for each in (path, public):

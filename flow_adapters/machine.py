@@ -142,7 +142,7 @@ class LocalMachine:
 
 
 async def _held(path: str) -> list[str]:
-    import asyncssh
+    from flow_adapters.lean_asyncssh import asyncssh
 
     agent = await asyncssh.connect_agent(path)
     try:

@@ -55,10 +55,9 @@ def use(
         from flow_cli.dev_watching import watch_and_run
 
         return watch_and_run(invocation, session, record, entry, line, yes=wish.yes)
-    if line is not None and not _is_typed_at(invocation):
-        code = _run_at_once(invocation, session, record, entry, line)
-        if code is not None:
-            return code
+    at_once = _run_at_once(invocation, session, record, entry, line)
+    if at_once is not None:
+        return at_once
     for _ in range(_TRIES):
         record, node = ready(invocation, session, record, yes=wish.yes)
         code = _run(invocation, session, record, node, entry, line)
@@ -144,25 +143,51 @@ def _run(
     line: str | None,
 ) -> int:
     if line is None or _is_typed_at(invocation):
-        code = session.dev_box.attach(node, line, entry)
-        if line is None:
-            from flow_cli.show.dev import leaving_line
-
-            now, pauses = session.provider.clock.now(), session.provider.limits.pauses
-            invocation.talk.say(leaving_line(record, pauses=pauses, now=now), "dim")
-        return code
+        return _attached(invocation, session, record, node, entry, line)
     return _shown(invocation, session, record, session.dev_box.run(record, node, line, entry))
 
 
 def _run_at_once(
-    invocation: Invocation, session: Session, record: TaskRecord, entry: Entry, line: str
+    invocation: Invocation, session: Session, record: TaskRecord, entry: Entry, line: str | None
 ) -> int | None:
-    """Run the line where the box was reached before and lacks nothing; None where it was not run."""
+    """Run the line, or a shell, where the box was reached before and has its files; None where it was not run."""
     box = session.dev_box
     box.touch(record)
     node = box.reach(record) if record.last_node else None
-    events = box.run_unsynced(record, node, line, entry) if node is not None else None
-    return None if events is None else _shown(invocation, session, record, events)
+    if node is None:
+        return None
+    brought, events = None, None
+    try:
+        if line is None or _is_typed_at(invocation):
+            brought = box.sync_at_once(record, node)
+        else:
+            events = box.run_at_once(record, node, line, entry)
+    except NodeUnreachable:  # it comes or goes, or is elsewhere by now
+        return None
+    if brought is not None:
+        code = _attached(invocation, session, brought, node, entry, line)
+    elif events is not None:
+        code = _shown(invocation, session, record, events)
+    else:
+        return None
+    return None if code == NOT_READY and not box.has_kit(node) else code
+
+
+def _attached(
+    invocation: Invocation,
+    session: Session,
+    record: TaskRecord,
+    node: Node,
+    entry: Entry,
+    line: str | None,
+) -> int:
+    code = session.dev_box.attach(record, node, line, entry)
+    if line is None:
+        from flow_cli.show.dev import leaving_line
+
+        now, pauses = session.provider.clock.now(), session.provider.limits.pauses
+        invocation.talk.say(leaving_line(record, pauses=pauses, now=now), "dim")
+    return code
 
 
 def _is_typed_at(invocation: Invocation) -> bool:

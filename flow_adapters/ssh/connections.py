@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncssh
 from attrs import define, field
 
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.reasons import KeyChanged, Lost, reason_for
 from flow_adapters.ssh.targets import HOST_KEYS, Target
 from flow_adapters.ssh.trust import KnownNodes, alias

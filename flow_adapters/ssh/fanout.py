@@ -13,8 +13,9 @@ from typing import Protocol, TypeVar
 
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.feeding import fed
+from flow_adapters.ssh.lines import GRACE_S
 from flow_adapters.ssh.reasons import Lost, reason_for
-from flow_adapters.ssh.session import GRACE_S, WINDOW, Feed, pieces_of, run_session
+from flow_adapters.ssh.session import WINDOW, Feed, pieces_of, run_session
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
 from flow_core.domain.allocation import Node

@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.targets import Target

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import asyncssh
+from flow_adapters.lean_asyncssh import asyncssh
 
 #: Asks for the passphrase of the key file it is given; None gives up on that key.
 Ask = Callable[[Path], "str | None"]

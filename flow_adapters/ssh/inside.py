@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.identities import Ask, Identities
 from flow_adapters.ssh.reasons import Lost

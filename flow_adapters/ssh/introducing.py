@@ -71,7 +71,7 @@ def _entry(node: Node, host: str, is_pinned: bool) -> str:
 
 
 def _new_pair() -> tuple[str, str]:
-    import asyncssh
+    from flow_adapters.lean_asyncssh import asyncssh
 
     pair = asyncssh.generate_private_key("ssh-ed25519", comment="")
     private: bytes = pair.export_private_key("openssh")

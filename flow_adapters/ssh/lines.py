@@ -16,13 +16,77 @@ import shlex
 from collections.abc import Sequence
 
 #: What a call says first, with its group's number. No command is likely to say it before.
-LEADER = re.compile(rb"\x1eflow-leader ([0-9]{1,10})\n")
+_LEADER = re.compile(rb"\x1eflow-leader ([0-9]{1,10})\n")
+#: How long a command may take to end when told to, before it is killed; and then to be gone.
+GRACE_S = 2.0
+#: How much a login shell may say on standard error before the command begins.
+MOST_UNREAD = 64 << 10
+#: What a call that keeps its code says last, on standard error, where that is the code of ssh's own failures.
+_ENDED = b"\x1eflow-ended\n"
 _KEEP_CODE = 'trap : INT QUIT; sh -c "$1"; exit $?'
+_KEEP_ANY_CODE = (
+    "trap : HUP INT QUIT TERM\n{run}\n"
+    "code=$?; [ $code -ne 255 ] || printf '\\036flow-ended\\n' >&2; exit $code"
+)
 _KNOWN_TERM = (
     "if [ -t 1 ] && command -v infocmp >/dev/null 2>&1 && ! infocmp >/dev/null 2>&1; "
     "then export TERM=xterm-256color; fi"
 )
 _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
+
+
+class Head:
+    """What a call's standard error begins with: who leads its group, which isn't the command's own word."""
+
+    def __init__(self) -> None:
+        #: The number of the process group on the node, once the call has said it.
+        self.leader: int | None = None
+        self._unread: bytes | None = b""
+
+    def without(self, data: bytes) -> bytes:
+        """Return what of the next bytes is the command's own; what may still become the leader's line waits."""
+        if self._unread is None:
+            return data
+        head = self._unread + data
+        found = _LEADER.search(head)
+        if found is None and len(head) < MOST_UNREAD:
+            self._unread = head
+            return b""
+        self._unread = None
+        if found is None:
+            return head
+        self.leader = int(found[1])
+        return head[: found.start()] + head[found.end() :]
+
+    def rest(self) -> bytes:
+        """Return what has waited, now that nothing more comes."""
+        unread, self._unread = self._unread or b"", None
+        return unread
+
+
+class Tail:
+    """What the standard error of a call that keeps its code may end with."""
+
+    def __init__(self) -> None:
+        #: Whether the command itself ended with 255.
+        self.is_ended = False
+        self._held = b""
+
+    def without(self, data: bytes) -> bytes:
+        """Return what of the next bytes is the command's own; what may become the last word waits."""
+        data = self._held + data
+        if _ENDED in data:
+            self.is_ended = True
+            data = data.replace(_ENDED, b"")
+        at = data.rfind(_ENDED[:1], -len(_ENDED))
+        at = at if at >= 0 and _ENDED.startswith(data[at:]) else len(data)
+        self._held = data[at:]
+        return data[:at]
+
+    def rest(self) -> bytes:
+        """Return what has waited, now that nothing more comes."""
+        held, self._held = self._held, b""
+        return held
 
 
 def call_line(
@@ -31,17 +95,35 @@ def call_line(
     workspace: str,
     sudo: Sequence[str] = (),
     flow_home: str | None = None,
-    says_leader: bool = True,
+    keeps_code: bool = False,
 ) -> str:
-    """Return what runs `line` by `sh` in the workspace, which is made if need be, and says its group first."""
+    """Return what runs `line` by `sh` in the workspace, which is made if need be, and says its group first.
+
+    Where it `keeps_code`, a shell stays above that turns a signal into a code, and tells 255 from a failure of ssh's.
+    """
     script = f"{_entering(workspace, flow_home)}\n{line}"
-    return _shell(script, sudo, first=f"{_SAY_LEADER}; " if says_leader else "")
+    return _shell(script, sudo, first=f"{_SAY_LEADER}; ", keeps_code=keeps_code)
 
 
 def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:
     """Return what sends `signal`, by its name without SIG, to a whole group."""
-    script = f"kill -s {signal} -- -{leader}"
+    return _shell(_kill(leader, signal), sudo)
+
+
+def ending_surely_line(leader: int, *, grace_s: float, sudo: Sequence[str] = ()) -> str:
+    """Return what tells a whole group to end, and kills what of it is there after the grace; it ends with the group."""
+    turns = max(1, round(grace_s * 10))
+    script = (
+        f"{_kill(leader, 'TERM')} 2>/dev/null; turn=0\n"
+        f"while [ $turn -lt {turns} ] && {_kill(leader, '0')} 2>/dev/null; "
+        "do sleep 0.1 || sleep 1; turn=$((turn + 1)); done\n"
+        f"{_kill(leader, 'KILL')} 2>/dev/null"
+    )
     return _shell(script, sudo)
+
+
+def _kill(leader: int, signal: str) -> str:
+    return f"kill -s {signal} -- -{leader}"
 
 
 def terminal_line(
@@ -63,8 +145,15 @@ def terminal_line(
     return f"exec sh -c {shlex.quote(_KEEP_CODE)} flow {shlex.quote(inner)}"
 
 
-def _shell(script: str, sudo: Sequence[str], *, first: str = "") -> str:
+def _shell(script: str, sudo: Sequence[str], *, first: str = "", keeps_code: bool = False) -> str:
     """Return what becomes a shell that does `first` as whoever logs in, then `script`, as root if that is wanted."""
+    if keeps_code:
+        run = 'sh -c "$1"'
+        if sudo:
+            has = f"command -v {shlex.quote(sudo[0])} >/dev/null 2>&1"
+            run = f"if {has}; then {shlex.join(sudo)} {run}; else {run}; fi"
+        above = first + _KEEP_ANY_CODE.format(run=run)
+        return f"exec sh -c {shlex.quote(above)} flow {shlex.quote(script)}"
     if not sudo:
         return f"exec sh -c {shlex.quote(first + script)}"
     choice = (

@@ -104,8 +104,31 @@ def quoted(path: Path) -> str:
 
 
 def ssh_words(
-    program: str, node: Node, line: str, *, options: Sequence[str], has_terminal: bool
+    program: str,
+    node: Node,
+    line: str,
+    *,
+    options: Sequence[str],
+    door: Path | None = None,
+    keeps_door: bool = False,
+    has_terminal: bool = False,
 ) -> list[str]:
-    """Return the whole command: a terminal on the node exactly when there is one here."""
+    """Return the whole command: a terminal on the node exactly when there is one here.
+
+    A client that keeps the `door` lets those that come to it share its connection while it runs; without one that
+    does, each has a connection of its own.
+    """
     assert node.address is not None
-    return [program, *options, "-t" if has_terminal else "-T", "--", node.address.host, line]
+    shared: list[str] = []
+    if door is not None:
+        master = "yes" if keeps_door else "no"
+        shared = [
+            "-o",
+            f"ControlPath={door}",
+            "-o",
+            f"ControlMaster={master}",
+            "-o",
+            "ControlPersist=no",
+        ]
+    terminal = "-t" if has_terminal else "-T"
+    return [program, *shared, *options, terminal, "--", node.address.host, line]

@@ -6,8 +6,7 @@ import asyncio
 import errno
 import socket
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.trust import fingerprint
 
 #: What sshd says of itself when it closes a door, and what to make of it.

@@ -10,10 +10,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections, Link
-from flow_adapters.ssh.lines import LEADER, ending_line
+from flow_adapters.ssh.lines import GRACE_S, Head, ending_line
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.targets import Target
 from flow_core.domain.run import Stream
@@ -23,28 +22,22 @@ Taker = Callable[[Stream, bytes, Callable[[], None]], bool]
 Feed = AsyncGenerator[bytes, None]
 #: How long a connection that was used before may take to open a session, before it counts as dead.
 REUSE_S = 5.0
-#: How long a command may take to end when told to, before it is killed; and then to be gone.
-GRACE_S = 2.0
 #: Signals by the names that SSH gives them. Source: RFC 4254, section 6.10; signal(7), Linux.
 _NAMES = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM"
 SIGNALS = {name: number for number, name in enumerate(_NAMES.split(), start=1)}
 WINDOW = 2 << 20
 _PIECE = 256 << 10
-#: How much a login shell may say on standard error before the command begins.
-MOST_UNREAD = 64 << 10
 
 
 class Session(asyncssh.SSHClientSession[bytes]):
     """Hears what a channel says."""
 
     def __init__(self, take: Taker) -> None:
-        #: The number of the process group on the node, once the command has said it.
-        self.leader: int | None = None
+        self.head = Head()
         self.channel: asyncssh.SSHClientChannel[bytes] | None = None
         self.code: int | None = None
         self.over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._take = take
-        self._unread: bytes | None = b""
         self._may_write = asyncio.Event()
         self._may_write.set()
 
@@ -55,8 +48,8 @@ class Session(asyncssh.SSHClientSession[bytes]):
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
         """Hand bytes on, and pause the channel when nobody takes them."""
         stream = Stream.ERR if datatype == asyncssh.EXTENDED_DATA_STDERR else Stream.OUT
-        if stream is Stream.ERR and self._unread is not None:
-            data = self._without_leader(self._unread + data)
+        if stream is Stream.ERR:
+            data = self.head.without(data)
             if not data:
                 return
         if not self._take(stream, data, self._resume) and self.channel is not None:
@@ -76,8 +69,9 @@ class Session(asyncssh.SSHClientSession[bytes]):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that all has been heard."""
-        if self._unread:
-            self._take(Stream.ERR, self._unread, self._resume)
+        unread = self.head.rest()
+        if unread:
+            self._take(Stream.ERR, unread, self._resume)
         self._may_write.set()
         if not self.over.done():
             self.over.set_result(None)
@@ -101,18 +95,6 @@ class Session(asyncssh.SSHClientSession[bytes]):
             self.channel.write_eof()
         except BrokenPipeError:
             return
-
-    def _without_leader(self, head: bytes) -> bytes:
-        """Return what of the first bytes is the command's own; what may still become the leader's line waits."""
-        found = LEADER.search(head)
-        if found is None and len(head) < MOST_UNREAD:
-            self._unread = head
-            return b""
-        self._unread = None
-        if found is None:
-            return head
-        self.leader = int(found[1])
-        return head[: found.start()] + head[found.end() :]
 
     def _resume(self) -> None:
         if self.channel is not None:
@@ -200,13 +182,13 @@ async def _end(link: Link, session: Session, sudo: Sequence[str]) -> None:
         if session.over.done():
             return
         try:
-            if session.leader is None:
+            if session.head.leader is None:
                 channel.send_signal(
                     signal
                 )  # it hasn't said who it is; some servers pass signals on
             else:
                 async with link.one_more:
-                    await asyncio.wait_for(_tell(link, session.leader, signal, sudo), GRACE_S)
+                    await asyncio.wait_for(_tell(link, session.head.leader, signal, sudo), GRACE_S)
         except (OSError, asyncio.TimeoutError, asyncssh.Error):
             break
         await asyncio.wait({session.over}, timeout=GRACE_S)

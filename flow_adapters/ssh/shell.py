@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from flow_adapters.ssh.doors import Doors
 from flow_adapters.ssh.lines import call_line, terminal_line
 from flow_adapters.ssh.openssh import (
     OWN_FAILURE,
@@ -35,6 +36,7 @@ from flow_core.ports.ssh import KeyChange
 if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
     from flow_adapters.ssh.inside import Inside
+    from flow_adapters.ssh.piped import Way
 
 #: Runs a line as root for a user who isn't; a node without the program runs it as that user.
 SUDO = ("sudo", "-n", "-H")
@@ -49,8 +51,8 @@ class SshShell:
     `state_dir` is where host keys are remembered, in `known_nodes`. `keys` are private key files, offered before the
     agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
     `ask_passphrase` is called in the caller's thread. `sudo` is put before what runs for users other than root; empty,
-    everything runs as the user who logs in. `ssh` is OpenSSH's client, for terminals and for the first thing that is
-    only read off a node; None does without.
+    everything runs as the user who logs in. `ssh` is OpenSSH's client, for terminals, lone calls and uploads to one
+    node; None does without.
     """
 
     def __init__(
@@ -79,15 +81,16 @@ class SshShell:
         self._flow_home = flow_home
         self._ssh = ssh
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
-        self._piped_before: set[str] = set()
+        self._called_before: set[str] = set()
+        self._doors = Doors()
         self._lock = threading.Lock()
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
 
     def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """See `RemoteShell.run_many`. Nothing is run before the first event is asked for."""
-        if len(calls) == 1 and self._is_for_openssh(calls[0]):
-            return self._piped(calls[0], timeout_s)
+        if len(calls) == 1 and calls[0].lone and calls[0].stdin == b"":
+            return self._called(calls[0], timeout_s)
         return self._run_many(calls, timeout_s)
 
     def _run_many(self, calls: Sequence[Call], timeout_s: float | None) -> Events:
@@ -103,9 +106,14 @@ class SshShell:
 
     def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`. Nothing is sent before the first event is asked for."""
-        from flow_adapters.ssh.uploading import Upload, UploadJob, upload_line
+        from flow_adapters.ssh.upload_talk import upload_line
 
         text = upload_line(bundle, target=target)
+        return (self._uploaded if len(nodes) == 1 else self._upload)(nodes, bundle, text)
+
+    def _upload(self, nodes: Collection[Node], bundle: Bundle, text: str) -> Events:
+        from flow_adapters.ssh.uploading import Upload, UploadJob
+
         upload = Upload(bundle, nodes)
 
         def job(node: Node) -> Job:
@@ -135,6 +143,7 @@ class SshShell:
                     node,
                     text,
                     options=self.ssh_options(node),
+                    door=self._doors.to(node),
                     has_terminal=os.isatty(0),
                 )
             )
@@ -234,6 +243,7 @@ class SshShell:
 
     def close(self) -> None:
         """End what still runs and close every connection; the next call opens new ones."""
+        self._doors.close()
         self._room.close()
 
     def _done(
@@ -263,30 +273,47 @@ class SshShell:
             if left and self._room.runs(fan.loop):
                 self._room.run(fan.end())
 
-    def _is_for_openssh(self, call: Call) -> bool:
-        """Whether a call is one to read by, on a node that is known and that no connection of ours leads to."""
-        node = call.node
-        return (
-            call.only_reads
-            and sys.platform != "win32"  # whose pipes can't be waited for together
-            and self._ssh is not None
-            and self._inside is None
-            and node.address is not None
-            and node.id not in self._piped_before
-            and self.known_nodes.key_of(node.id) is not None
-            and shutil.which(self._ssh) is not None
-        )
+    def _way(self, node: Node, *, keeps_door: bool = False) -> Way | None:
+        """Return how OpenSSH's client reaches a node that is known and that no connection of ours leads to."""
+        from flow_adapters.ssh.piped import Way
 
-    def _piped(self, call: Call, timeout_s: float | None) -> Events:
+        if (
+            sys.platform == "win32"  # whose pipes can't be waited for together
+            or self._ssh is None
+            or self._inside is not None
+            or node.address is None
+            or self.known_nodes.key_of(node.id) is None
+            or shutil.which(self._ssh) is None
+        ):
+            return None
+        keeps = keeps_door and self._doors.open(node)
+        door = self._doors.to(node)
+        return Way(self._ssh, node, self.ssh_options(node), self._sudo_for(node), door, keeps)
+
+    def _called(self, call: Call, timeout_s: float | None) -> Events:
         """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection."""
-        from flow_adapters.ssh.piped import piped
-
         node = call.node
-        self._piped_before.add(node.id)
-        line = self._line(node, call.line, says_leader=False)
-        program, options = self._ssh or "ssh", self.ssh_options(node)
-        if not (yield from piped(program, node, line, options=options, timeout_s=timeout_s)):
-            yield from self._run_many([call], timeout_s)
+        way = self._way(node) if node.id not in self._called_before else None
+        self._called_before.add(node.id)
+        if way is not None:
+            from flow_adapters.ssh.piped import called
+
+            line = self._line(node, call.line, keeps_code=True)
+            if (yield from called(way, line, timeout_s=timeout_s)):
+                return
+        yield from self._run_many([call], timeout_s)
+
+    def _uploaded(self, nodes: Collection[Node], bundle: Bundle, text: str) -> Events:
+        """Send a snapshot to one node, by OpenSSH's client where no connection of ours is there yet."""
+        (node,) = nodes
+        way = self._way(node, keeps_door=True)
+        if way is not None:
+            from flow_adapters.ssh.piped import uploaded
+
+            line = self._line(node, text, keeps_code=True)
+            if (yield from uploaded(way, line, Path(bundle.location), hold=self._doors.hold)):
+                return
+        yield from self._upload(nodes, bundle, text)
 
     def _attached(self, node: Node, text: str) -> int:
         from flow_adapters.ssh.reasons import Lost
@@ -324,6 +351,7 @@ class SshShell:
         from flow_adapters.ssh.inside import Inside
 
         with self._lock:
+            self._doors.close()
             if self._inside is None or self._inside.loop is not self._room.loop():
                 self._inside = Inside(
                     self._room,
@@ -340,10 +368,10 @@ class SshShell:
         if inside is not None:
             await inside.connections.close()
 
-    def _line(self, node: Node, line: str, *, says_leader: bool = True) -> str:
+    def _line(self, node: Node, line: str, *, keeps_code: bool = False) -> str:
         return call_line(
             line,
-            says_leader=says_leader,
+            keeps_code=keeps_code,
             workspace=self._workspace,
             sudo=self._sudo_for(node),
             flow_home=self._flow_home,

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import asyncssh
 from attrs import evolve, frozen
 
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.identities import Identities
 from flow_core.domain.allocation import Address, Node
 

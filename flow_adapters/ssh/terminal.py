@@ -8,8 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import asyncssh
-
+from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.session import SIGNALS

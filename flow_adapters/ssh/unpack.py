@@ -4,7 +4,8 @@ Arguments: the folder, and the digest of what it shall hold. It first says, as a
 of the snapshot that came last), which of that one's files are `dirty` (changed or gone since), and whether there is a
 `way` to its fellows. A line of JSON answers: the `size` of the tar that follows, whether that does `complete` what is
 here or is all of it, which paths are `gone`, and either whether to `keep` a copy for fellows (`{"kept": PATH}` says
-where, until the input ends), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
+where, until the input ends), whether to `stay` (`{"there": true}` says that all is done, but for the end of the
+input), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
 `{"again": WHY}` that it did not, after which the tar is read from the input).
 
 The tar is unpacked beside its place, and only when all of it has come, moved there file by file. So a connection
@@ -24,8 +25,6 @@ import shutil
 import stat
 import subprocess
 import sys
-import tarfile
-import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -62,7 +61,8 @@ def main(folder: Path, digest: str) -> int:
     head, rest = heard()
     for old in [*place.glob("stage-*"), *place.glob("kept-*")]:
         shutil.rmtree(old) if old.is_dir() else old.unlink()
-    stage = Path(tempfile.mkdtemp(prefix="stage-", dir=place))
+    stage = place / f"stage-{os.getpid()}"
+    stage.mkdir(0o700)
     kept = place / f"kept-{os.getpid()}"
     try:
         problem = receive(stage, head, rest, kept if head.get("keep") else None)
@@ -76,7 +76,10 @@ def main(folder: Path, digest: str) -> int:
             entries = {**{path: known[path] for path in known if path not in gone}, **entries}
         write(place / "manifest", json.dumps(entries))
         write(marker, digest)
-        if head.get("keep"):
+        if head.get("stay"):
+            os.close(lock)
+            say({"there": True})
+        if head.get("keep") or head.get("stay"):
             while os.read(0, 1 << 16):
                 pass
     except OSError as error:
@@ -90,6 +93,8 @@ def main(folder: Path, digest: str) -> int:
 
 def rode_along(folder: Path) -> dict[str, Any]:
     """Return what the node script brought itself and is here as it came."""
+    import tarfile
+
     lies: dict[str, bool] = {}
     found = {}
     try:
@@ -132,6 +137,8 @@ def pulled(stage: Path, head: Any, size: int) -> str:
     """Unpack what a fellow has kept; return what went wrong, or nothing."""
     line = ["ssh", "-F", str(config()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T"]
     line += [head["fellow"], "exec cat " + shlex.quote(head["path"])]
+    import tempfile
+
     with tempfile.TemporaryFile() as words:
         ssh = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, bufsize=0

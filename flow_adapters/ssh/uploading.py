@@ -8,11 +8,7 @@ it and keeps a copy until the others have had it from there; whoever can't have 
 from __future__ import annotations
 
 import asyncio
-import json
-import shlex
 from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from importlib import resources
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,31 +18,19 @@ from flow_adapters.deltas import Delta, Deltas
 from flow_adapters.ssh.session import Feed
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
+from flow_adapters.ssh.upload_talk import Talk, head_of
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
-from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import NodeEvent, NodeOutput
 
-_TAIL = 2_000
 #: Less than this is sent to each node from here: asking a fellow takes longer.
 WORTH_SHARING = 1 << 20
-
-
-def upload_line(bundle: Bundle, *, target: str) -> str:
-    """Return the line that makes a node hold the bundle's files in `target`."""
-    script = (resources.files("flow_adapters.ssh") / "unpack.py").read_text("utf-8")
-    words = shlex.join(["-c", script, target, bundle.digest])
-    return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
 
 
 def fellow_name(node: Node) -> str:
     """Return what the other nodes of its task call a node, besides its address."""
     return f"node-{node.rank}"
-
-
-def head_of(delta: Delta, **more: object) -> bytes:
-    """Return the line that announces what is sent."""
-    return json.dumps({**delta.head, **more}).encode() + b"\n"
 
 
 @define(eq=False)
@@ -104,8 +88,7 @@ class UploadJob:
         self.line = line
         self._upload = upload
         self._said: asyncio.Queue[dict[str, Any]] | None = None
-        self._begun = b""
-        self._complaint = b""
+        self._talk = Talk()
         self._sink: Sink | None = None
 
     def feed(self) -> Feed:
@@ -116,25 +99,14 @@ class UploadJob:
     def take(self, sink: Sink, stream: Stream, data: bytes, resume: Callable[[], None]) -> bool:
         """See `Job.take`."""
         self._sink = sink
-        if stream is Stream.ERR:
-            self._complaint = (self._complaint + data)[-_TAIL:]
-            return True
-        *lines, self._begun = (self._begun + data).split(b"\n")
-        for line in lines:
-            # A login shell may have had something to say first.
-            with suppress(ValueError):
-                said = json.loads(line)
-                if isinstance(said, dict) and self._said is not None:
-                    self._said.put_nowait(said)
+        for each in self._talk.take(stream, data):
+            if self._said is not None:
+                self._said.put_nowait(each)
         return True
 
     def last(self, code: int) -> NodeEvent:
         """See `Job.last`."""
-        if code == 0:
-            return NodeExit(self.node, 0)
-        lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
-        why = lines[-1] if lines else "it said nothing about why"
-        return NodeLost(self.node, f"the files were not unpacked ({code}): {why}")
+        return self._talk.last(self.node, code)
 
     async def _pieces(self, said: asyncio.Queue[dict[str, Any]]) -> Feed:
         state = await said.get()

@@ -96,9 +96,13 @@ def run_line(
         noted = f'mkdir -p "${{FLOW_HOME:-/opt/flow}}/dev" && printf %s {shlex.quote(brought)} >"{_CODE}"'
         line = f"{noted}; {line}"
     if expects is not None:
-        same = f'[ "$(cat "{_CODE}" 2>/dev/null)" = {shlex.quote(expects)} ]'
-        line = f"{same} || exit {NOT_READY}; printf '\\036flow-begun\\n' >&2; {line}"
+        line = f"{same_line(expects)} || exit {NOT_READY}; printf '\\036flow-begun\\n' >&2; {line}"
     return line
+
+
+def same_line(digest: str) -> str:
+    """Return the line for the node's shell that ends with 0 where the box has noted this digest of code."""
+    return f'[ "$(cat "{_CODE}" 2>/dev/null)" = {shlex.quote(digest)} ]'
 
 
 def kit_line(verb: str, *words: str) -> str:

@@ -27,7 +27,8 @@ def exit_of(
 ) -> tuple[int, RunReport] | None:
     """Return the task's exit code and the report it comes from, or None while it hasn't ended.
 
-    The first failure in time is the task's; ranks break ties.
+    The first failure in time is the task's; ranks break ties. One that a fellow's failure ended is no first one,
+    whatever the nodes' clocks say.
     """
     counted = [report for report in reports if spec_run_on is RunOn.EVERY_NODE or report.rank == 0]
     ended = [
@@ -37,7 +38,9 @@ def exit_of(
     ]
     failed = [report for report in ended if report.exit_code != 0]
     if failed:
-        first = min(failed, key=lambda each: (_instant(each.ended_at), each.rank))
+        first = min(
+            failed, key=lambda each: (each.ended_for_fellow, _instant(each.ended_at), each.rank)
+        )
         return first.exit_code or 1, first
     expected = nodes if spec_run_on is RunOn.EVERY_NODE else 1
     if len(ended) >= expected:

@@ -226,6 +226,9 @@ def _overdue(seen: Seen) -> tuple[Outcome, str] | None:
 
 def _failed(seen: Seen, code: int, report: RunReport) -> Settle:
     where = f" on node {report.rank}" if seen.record.spec.num_instances > 1 else ""
+    if report.ended_for_fellow:  # which itself can't be asked any more
+        words = f"the command{where} was {report.reason}"
+        return Settle(Outcome.FAILED, words, code, Fault.PROGRAM)
     if report.reason:
         words = f"the command could not be run{where}: {report.reason}"
         return Settle(Outcome.FAILED, words, code, Fault.MISTAKE)

@@ -7,6 +7,9 @@ from datetime import datetime
 
 from attrs import frozen
 
+#: How the reason begins that a node gives for a command that it ended because a fellow's had failed.
+ENDED_FOR = "ended because "
+
 
 class RunPhase(str, enum.Enum):
     """How far the node script has come; INTERRUPTED is a run that the node's own stop cut short, not an end."""
@@ -25,7 +28,8 @@ class RunReport:
     `exit_code` follows the shell: 128+n for signal n. `waiting_for` is a phrase for people.
     `wants_delivery` says that the command waits for a membership newer than any it has used, the last of which was
     `membership`: a whole number where a client gave it, one between where nodes found each other. `retried` counts the
-    tries that failures have used up. `reason` is why the command could not be run, in words; empty where it ran.
+    tries that failures have used up. `reason` is why the command could not be run, or which fellow's failure ended it,
+    in words; empty where it ran and ended by itself.
     """
 
     rank: int
@@ -40,6 +44,11 @@ class RunReport:
     retried: int = 0
     reason: str = ""
     membership: float = 0
+
+    @property
+    def ended_for_fellow(self) -> bool:
+        """Whether the node ended the command because that of another node had failed."""
+        return self.reason.startswith(ENDED_FOR)
 
 
 class Stream(str, enum.Enum):

@@ -22,14 +22,14 @@ class Call:
 
     `line` shows in the node's process list and `stdin` does not, so secrets go through `stdin`. An iterable is
     asked for a piece only once the node has taken those before, in a thread of its own; where it raises, the call is
-    ended and lost. `only_reads` says that the line has no input, changes nothing on the node and ends by itself when
-    nobody listens, so that it may be begun twice and be left alone.
+    ended and lost. `lone` says that no other call to the node is likely to follow; it changes nothing but what is kept
+    for one that does.
     """
 
     node: Node
     line: str
     stdin: bytes | Iterable[bytes] = b""
-    only_reads: bool = False
+    lone: bool = False
 
     def pieces(self) -> Iterable[bytes]:
         """Return the input piece by piece."""

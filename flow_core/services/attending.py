@@ -1,6 +1,7 @@
 """Where a task's nodes leave their logs and meet each other, so that neither takes a client: a volume, or a bucket.
 
-The kit on each node does it beside the command (`flow_core/node/kit/attending.py`); here is said where. What others may
+The kit on each node does it beside the command (`flow_core/node/kit/attending.py`); here is said where, and whether one
+that fails ends its fellows, to which it takes SSH between them. What others may
 not write to is passed over. Nodes that the kit mounts no volumes on are parts of this machine: with it, their logs and
 whoever tells them of each other are there.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskView
-from flow_core.domain.task_parts import Mount, Source
+from flow_core.domain.task_parts import Mount, RunOn, Source
 from flow_core.domain.volume import Interface
 from flow_core.ports.provider import Provider
 from flow_core.services.data_volumes import find_volume
@@ -17,7 +18,7 @@ from flow_core.services.ports import Ports
 
 
 def attending_part(ports: Ports, view: TaskView) -> object:
-    """Return what the kit does beside the command; None where the task has nowhere to do it."""
+    """Return what the kit does beside the command; None where there is nothing to do."""
     record, limits = view.record, ports.provider.limits
     told: dict[str, object] = {}
     for mount in _kept_on(record, ports.provider):
@@ -35,6 +36,13 @@ def attending_part(ports: Ports, view: TaskView) -> object:
         told.setdefault("log", place)
         if shared and record.spec.num_instances > 1:
             told.setdefault("meeting", place)
+    spec = record.spec
+    if (
+        spec.num_instances > 1
+        and spec.run_on is RunOn.EVERY_NODE
+        and ports.provider.ssh is not None
+    ):
+        told["failing"] = True
     return told or None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 from pathlib import PurePath
 
 from attrs import evolve, fields, frozen
@@ -12,11 +12,9 @@ from attrs import evolve, fields, frozen
 from flow_core.domain.allocation import Address, Node, NodeState
 from flow_core.domain.bid import BidState
 from flow_core.domain.box import (
-    BEGUN,
     COMMAND,
     IDLE,
     MARK,
-    NOT_READY,
     Entry,
     box_name,
     is_box,
@@ -24,8 +22,8 @@ from flow_core.domain.box import (
     run_line,
 )
 from flow_core.domain.box_inside import Inside, inside_of
+from flow_core.domain.code import Bundle
 from flow_core.domain.record import TaskRecord
-from flow_core.domain.run import Stream
 from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_to_mapping
@@ -37,15 +35,14 @@ from flow_core.errors import (
     Unsupported,
 )
 from flow_core.ports.code import CodeTooLarge
-from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
+from flow_core.ports.shell import Call, Events
 from flow_core.services.amending import Amending
+from flow_core.services.box_answers import asked, begun, has_code, mapping_of
 from flow_core.services.delivering import bring_code
 from flow_core.services.looking import look
 from flow_core.services.ports import Ports
 from flow_core.services.tasks import Tasks
 
-#: Real seconds that a box may take to answer what it is asked besides running something.
-ANSWER_S = 120.0
 #: Real seconds for the user's word on what they let go.
 RESET_S = 600.0
 
@@ -187,17 +184,7 @@ class DevBox:
             CodeTooLarge: see `ports.code.CodeStore.pack`.
             NodeUnreachable: it doesn't have all of it.
         """
-        ports = self._ports
-        bundle = ports.code.pack(record.spec.code or ".")
-        if bundle.digest != record.code_digest:
-            # Before the node has it, so that one that takes its place is brought the same.
-            record = ports.journal.update(
-                record.token, code_digest=bundle.digest, code_location=bundle.location
-            )
-        problems = bring_code(ports, record, [node])
-        if problems:
-            raise NodeUnreachable("; ".join(problems), hint="nothing was run")
-        return record
+        return self._brought(record, node, self._ports.code.pack(record.spec.code or "."))
 
     def run(
         self,
@@ -210,38 +197,58 @@ class DevBox:
     ) -> Events:
         """Run a line on the box, whose code was just synced, and yield what happens; see `RemoteShell.run_many`."""
         brought = record.code_digest or ""
-        call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin)
+        call = Call(node=node, line=run_line(entry, line, brought=brought), stdin=stdin, lone=True)
         return self._ports.provider.shell.run_many([call])
 
-    def run_unsynced(
-        self, record: TaskRecord, node: Node, line: str, entry: Entry
-    ) -> Events | None:
-        """Run a line without a sync where none is needed: nothing has changed here, and the box says that it has all.
+    def run_at_once(self, record: TaskRecord, node: Node, line: str, entry: Entry) -> Events | None:
+        """Run a line without a sync where nothing has changed here and the box says that it has all; else after one.
 
-        None where that isn't so, or the box gives no answer: then nothing was run.
+        None where somebody is to be asked about the folder's size first: then nothing was run.
+
+        Raises:
+            NodeUnreachable: the box gives no answer, or doesn't have all that changed; nothing was run.
         """
-        ports = self._ports
-        digest = record.code_digest
-        try:
-            if digest is None or ports.code.pack(record.spec.code or ".").digest != digest:
-                return None
-        except CodeTooLarge:  # a sync asks whoever is there first
+        bundle = self._packed(record)
+        if bundle is None:
             return None
-        call = Call(node=node, line=run_line(entry, line, expects=digest))
-        return _begun(ports.provider.shell.run_many([call]))
+        if bundle.digest == record.code_digest:
+            call = Call(node=node, line=run_line(entry, line, expects=bundle.digest), lone=True)
+            events = begun(self._ports.provider.shell.run_many([call]))
+            if events is not None:
+                return events
+        return self.run(self._brought(record, node, bundle), node, line, entry)
 
-    def attach(self, node: Node, line: str | None, entry: Entry) -> int:
-        """Give this terminal to a line, or to a shell, on the box; return its exit code.
+    def sync_at_once(self, record: TaskRecord, node: Node) -> TaskRecord | None:
+        """Bring the box what changed, as `sync` does, unless it says that it has all; return its record.
+
+        None where somebody is to be asked about the folder's size first.
+
+        Raises:
+            NodeUnreachable: the box gives no answer, or doesn't have all that changed.
+        """
+        bundle = self._packed(record)
+        if bundle is None:
+            return None
+        if bundle.digest == record.code_digest and has_code(
+            self._ports.provider.shell, node, bundle.digest
+        ):
+            return record
+        return self._brought(record, node, bundle)
+
+    def attach(self, record: TaskRecord, node: Node, line: str | None, entry: Entry) -> int:
+        """Give this terminal to a line, or to a shell, on the box, whose code was just synced; return its exit code.
 
         Raises:
             NodeUnreachable: the box gave no answer.
         """
-        return self._ports.provider.shell.attach(node, run_line(entry, line, terminal=True))
+        brought = record.code_digest or ""
+        text = run_line(entry, line, terminal=True, brought=brought)
+        return self._ports.provider.shell.attach(node, text)
 
     def has_kit(self, node: Node) -> bool:
         """Whether the box has what runs commands, so that `NOT_READY` was a command's own exit code."""
         try:
-            self._asked(node, kit_line("look"))
+            asked(self._ports.provider.shell, node, kit_line("look"))
         except NodeUnreachable:
             return False
         return True
@@ -265,8 +272,10 @@ class DevBox:
     def reset(self, node: Node, *, env: str = "", image: str = "") -> Mapping[str, object]:
         """Forget an environment or a container of the box, or all of them and the workspace; return what went."""
         told = {"env": env, "image": image}
-        said = self._asked(node, kit_line("reset", json.dumps(told)), timeout_s=RESET_S)
-        return _mapping(said)
+        said = asked(
+            self._ports.provider.shell, node, kit_line("reset", json.dumps(told)), timeout_s=RESET_S
+        )
+        return mapping_of(said)
 
     def look(self, record: TaskRecord) -> tuple[TaskView, Inside]:
         """Return what is known of the box, and what it tells of itself."""
@@ -276,7 +285,7 @@ class DevBox:
         if node is None:
             return view, Inside(trouble=f"it is {view.state.value}")
         try:
-            told = _mapping(self._asked(node, kit_line("look")))
+            told = mapping_of(asked(self._ports.provider.shell, node, kit_line("look")))
         except FlowError as refused:
             return view, Inside(trouble=refused.message)
         return view, inside_of(told)
@@ -295,7 +304,9 @@ class DevBox:
             )
         told = json.dumps({"name": name, "key": key}).encode()
         try:
-            return _mapping(self._asked(node, kit_line("share"), stdin=told))
+            return mapping_of(
+                asked(self._ports.provider.shell, node, kit_line("share"), stdin=told)
+            )
         except Conflict as refused:
             raise Unsupported(refused.message) from refused
 
@@ -306,38 +317,28 @@ class DevBox:
             NotFound: nobody of that name was let in.
         """
         try:
-            self._asked(node, kit_line("unshare", name))
+            asked(self._ports.provider.shell, node, kit_line("unshare", name))
         except Conflict as refused:
             raise NotFound(refused.message, hint="`flow dev status` lists who is let in") from None
 
-    def _asked(
-        self, node: Node, line: str, *, stdin: bytes = b"", timeout_s: float = ANSWER_S
-    ) -> bytes:
-        """Return what the kit on the box answers.
+    def _packed(self, record: TaskRecord) -> Bundle | None:
+        """Return what the folder holds now; None where it has grown so large that somebody is to be asked."""
+        try:
+            return self._ports.code.pack(record.spec.code or ".")
+        except CodeTooLarge:
+            return None
 
-        Raises:
-            NodeUnreachable: it doesn't answer, or has no kit yet.
-            Conflict: it refuses; the message is its own.
-        """
-        call = Call(node=node, line=line, stdin=stdin)
-        out, err, code = b"", b"", 0
-        with closing(self._ports.provider.shell.run_many([call], timeout_s=timeout_s)) as events:
-            for event in events:
-                if isinstance(event, NodeLost):
-                    raise NodeUnreachable(f"the box gave no answer: {event.reason}")
-                if isinstance(event, NodeExit):
-                    code = event.code
-                elif isinstance(event, NodeOutput) and event.stream is Stream.OUT:
-                    out += event.data
-                elif isinstance(event, NodeOutput):
-                    err += event.data
-        if code == NOT_READY:
-            raise NodeUnreachable("the box still starts", hint="try again in a moment")
-        if code:
-            words = err.decode("utf-8", "replace").strip().splitlines()
-            said = words[-1].removeprefix("flow: ") if words else f"it ended with {code}"
-            raise Conflict(said)
-        return out
+    def _brought(self, record: TaskRecord, node: Node, bundle: Bundle) -> TaskRecord:
+        ports = self._ports
+        if bundle.digest != record.code_digest:
+            # Before the node has it, so that one that takes its place is brought the same.
+            record = ports.journal.update(
+                record.token, code_digest=bundle.digest, code_location=bundle.location
+            )
+        problems = bring_code(ports, record, [node])
+        if problems:
+            raise NodeUnreachable("; ".join(problems), hint="nothing was run")
+        return record
 
 
 def _as_text(node: Node) -> str:
@@ -346,43 +347,7 @@ def _as_text(node: Node) -> str:
     return json.dumps([node.id, node.rank, node.private_ip, told])
 
 
-def _begun(events: Events) -> Events | None:
-    """Return the events of a line once it has begun, without the word that says so; None where it never does."""
-    held: list[NodeOutput] = []
-    said = b""
-    for event in events:
-        if not isinstance(event, NodeOutput):
-            break
-        if event.stream is not Stream.ERR:
-            held.append(event)
-            continue
-        said += event.data
-        before, word, after = said.partition(BEGUN)
-        if word:
-            rest = before + after
-            return _continued([*held, *([evolve(event, data=rest)] if rest else [])], events)
-    events.close()
-    return None
-
-
-def _continued(first: Iterable[NodeOutput], events: Events) -> Events:
-    with closing(events):
-        yield from first
-        yield from events
-
-
 def _remembered(text: str) -> Node:
     name, rank, private_ip, told = json.loads(text)
     address = Address(*told) if told is not None else None
     return Node(id=name, rank=rank, state=NodeState.RUNNING, address=address, private_ip=private_ip)
-
-
-def _mapping(said: bytes) -> Mapping[str, object]:
-    lines = said.decode("utf-8", "replace").strip().splitlines()
-    try:
-        found = json.loads(lines[-1]) if lines else None
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise NodeUnreachable("the box said nothing that can be understood")
-    return found

@@ -153,7 +153,7 @@ class NodeLogs:
         """Yield one answer of the helper's as it comes, and keep it; return whether it was heard to its end."""
         was_heard = False
         line = f"{NODE_HELPER} log {answer.offset} {_AT_MOST}"
-        call = Call(node=node, line=line, only_reads=True)
+        call = Call(node=node, line=line, lone=True)
         with closing(self._provider.shell.run_many([call], timeout_s=ANSWER_S)) as events:
             for event in events:
                 if isinstance(event, NodeOutput) and event.stream is Stream.OUT:

@@ -63,7 +63,9 @@ class Remote:
         `ports.shell.RemoteShell.run_many`; whoever stops before the end closes what is returned.
         """
         calls = [
-            Call(node=node, line=line, stdin=stdin(node)) for node in nodes if node.is_reachable
+            Call(node=node, line=line, stdin=stdin(node), lone=True)
+            for node in nodes
+            if node.is_reachable
         ]
         for node in nodes:
             if not node.is_reachable:

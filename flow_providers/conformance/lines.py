@@ -21,6 +21,9 @@ class Line:
 
 #: Lasts longer than any test waits.
 STAYS = Line("sleep 86400", takes_s=86400.0)
+#: Leaves its process id behind, and stays; and whether that process is gone.
+TRACED = "echo $$ > kit-pid; echo begun; exec sleep 86400"
+IS_GONE = "! kill -0 $(cat kit-pid) 2>/dev/null"
 NOTHING = Line("true")
 FAILS = Line("exit 3", code=3)
 #: Bytes that are no text in any encoding, and no newline at the end.

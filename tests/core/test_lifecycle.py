@@ -114,6 +114,19 @@ def test_the_first_failure_in_time_is_the_tasks():
     assert expected == actions[0]
 
 
+def test_one_that_a_fellow_ended_is_no_first_failure():
+    """A clock that is ahead makes no first failure of it; where nobody else can be asked, its reason is the task's."""
+    told = evolve(report(0, RunPhase.EXITED, 143, at=1), reason="ended because node 1 ended with 4")
+    alone = decide(seen(record=record(2), allocation=allocation(1), reports=(told,)))
+    reports = (told, report(1, RunPhase.EXITED, 4, at=2))
+    actions = decide(seen(record=record(2), allocation=allocation(2), reports=reports))
+
+    expected = Settle(Outcome.FAILED, "the command ended with 4 on node 1", 4, Fault.PROGRAM)
+    assert expected == actions[0]
+    words = "the command on node 0 was ended because node 1 ended with 4"
+    assert Settle(Outcome.FAILED, words, 143, Fault.PROGRAM) == alone[0]
+
+
 def test_an_interrupted_run_is_no_end():
     """A run that the node's own stop cut short settles nothing."""
     assert [] == decide(seen(reports=(report(0, RunPhase.INTERRUPTED),)))

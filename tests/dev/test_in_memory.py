@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from pathlib import PurePath
 
@@ -11,12 +11,14 @@ import pytest
 from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
-from flow_core.domain.box import BEGUN, MARK, NOT_READY, Entry, kit_line, run_line
+from flow_core.domain.allocation import Node
+from flow_core.domain.box import BEGUN, MARK, NOT_READY, Entry, kit_line, run_line, same_line
+from flow_core.domain.code import Bundle
 from flow_core.domain.record import Outcome, TaskRecord
 from flow_core.domain.run import Stream
 from flow_core.domain.status import TaskState
 from flow_core.domain.task_form import task_from_mapping
-from flow_core.errors import Conflict, Unsupported
+from flow_core.errors import Conflict, NodeUnreachable, Unsupported
 from flow_core.ports.code import CodeTooLarge
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_core.services.dev_box import DevBox
@@ -274,10 +276,11 @@ def test_a_code_of_the_users_is_not_taken_for_a_box_that_starts(
 
 
 class Saying:
-    """A shell whose one call says what it is told, in pieces; it takes no uploads."""
+    """A shell whose calls say what it is told, in pieces; it takes every upload."""
 
     def __init__(self, pieces: Sequence[tuple[Stream, bytes]], end: int | None) -> None:
         self.lines: list[str] = []
+        self.uploads = 0
         self._pieces, self._end = pieces, end
 
     def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
@@ -288,24 +291,27 @@ class Saying:
             yield NodeOutput(call.node, stream, data)
         yield NodeLost(call.node, "gone") if self._end is None else NodeExit(call.node, self._end)
 
+    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+        """See `RemoteShell.upload`."""
+        self.uploads += 1
+        yield from (NodeExit(node, 0) for node in nodes)
+
+
+def box_on(session: Session, shell: Saying) -> DevBox:
+    """The box's service, which talks to this shell."""
+    return DevBox(evolve(session.ports, provider=evolve(session.provider, shell=shell)))
+
 
 @pytest.mark.parametrize("cut", [1, 5, len(BEGUN), len(BEGUN) + 3])
 def test_a_box_that_has_all_is_sent_nothing(session: Session, idle, cut: int):
-    """A line is run at once where it begins, and says all that it says; where it doesn't, nothing was run."""
+    """A line is run at once where it begins, and says all that it says."""
     record = made(session)
     node = session.dev_box.reach(record)
     assert node is not None
     said = BEGUN + b"careful"
     pieces = [(Stream.ERR, said[:cut]), (Stream.OUT, b"made"), (Stream.ERR, said[cut:])]
-    shells = [Saying(pieces, 3), Saying([], NOT_READY), Saying([], None)]
-    ran, stale, lost = (
-        DevBox(evolve(session.ports, provider=evolve(session.provider, shell=shell))).run_unsynced(
-            record, node, "make", Entry()
-        )
-        for shell in shells
-    )
-    assert ran is not None
-    events = list(ran)
+    shell = Saying(pieces, 3)
+    events = list(box_on(session, shell).run_at_once(record, node, "make", Entry()) or ())
     err = b"".join(
         each.data for each in events if isinstance(each, NodeOutput) and each.stream is Stream.ERR
     )
@@ -313,10 +319,52 @@ def test_a_box_that_has_all_is_sent_nothing(session: Session, idle, cut: int):
     assert b"careful" == err
     assert NodeOutput(node, Stream.OUT, b"made") in events
     assert NodeExit(node, 3) == events[-1]
-    assert stale is lost is None
-    assert {run_line(Entry(), "make", expects=record.code_digest)} == {
-        line for shell in shells for line in shell.lines
-    }
+    assert ([run_line(Entry(), "make", expects=record.code_digest)], 0) == (
+        shell.lines,
+        shell.uploads,
+    )
+
+
+def test_a_box_that_lacks_something_is_sent_it(session: Session, idle):
+    """A box that has other code than was noted here is brought it, and then the line is run, once."""
+    record = made(session)
+    node = session.dev_box.reach(record)
+    assert node is not None
+    shell = Saying([], NOT_READY)
+    list(box_on(session, shell).run_at_once(record, node, "make", Entry()) or ())
+    lines = [
+        run_line(Entry(), "make", expects=record.code_digest),
+        run_line(Entry(), "make", brought=record.code_digest),
+    ]
+
+    assert (lines, 1) == (shell.lines, shell.uploads)
+
+
+@pytest.mark.parametrize(("end", "uploads"), [(0, 0), (1, 1)])
+def test_before_a_terminal_is_given_away_the_box_is_asked(session: Session, idle, end, uploads):
+    """Whether it has the code: only then nothing is sent; it is asked by one call."""
+    record = made(session)
+    node = session.dev_box.reach(record)
+    assert node is not None
+    shell = Saying([], end)
+
+    assert record == box_on(session, shell).sync_at_once(record, node)
+    assert ([same_line(record.code_digest or "")], uploads) == (shell.lines, shell.uploads)
+
+
+def test_a_box_that_is_lost_has_run_nothing(session: Session, idle):
+    """Whoever asks is told, and nothing was sent either."""
+    record = made(session)
+    node = session.dev_box.reach(record)
+    assert node is not None
+    shell = Saying([], None)
+    box = box_on(session, shell)
+
+    with pytest.raises(NodeUnreachable, match="gone"):
+        box.run_at_once(record, node, "make", Entry())
+    with pytest.raises(NodeUnreachable, match="gone"):
+        box.sync_at_once(record, node)
+    assert 0 == shell.uploads
 
 
 class LargeCode:
@@ -334,7 +382,8 @@ def test_code_that_is_asked_about_is_not_refused_before(session: Session, idle):
     assert node is not None
     large = DevBox(evolve(session.ports, code=LargeCode()))
 
-    assert large.run_unsynced(record, node, "make", Entry()) is None
+    assert large.run_at_once(record, node, "make", Entry()) is None
+    assert large.sync_at_once(record, node) is None
 
 
 def test_words_out_of_place_are_told_where_they_belong(flow: Flow, session: Session):

@@ -71,6 +71,25 @@ def test_connecting_to_mithril_loads_no_http():
     assert {"httpx"} == asked & {"httpx", "rich", "pygments"}
 
 
+def test_asyncssh_is_loaded_without_what_it_looks_for_in_vain():
+    """No library is asked of the system for it, nothing stays hidden, and who had loaded it whole keeps it whole."""
+    loading = "from flow_adapters.lean_asyncssh import asyncssh\n"
+    looks = (
+        "import ctypes.util\n"
+        "def found(name): raise AssertionError(name)\n"
+        "ctypes.util.find_library = found\n"
+    )
+    after = (
+        "assert ctypes.util.find_library is found\n"
+        "assert None not in sys.modules.values()\n"
+        "assert 'asyncssh.crypto.umac' not in sys.modules\n"
+    )
+    whole = "import asyncssh\n" + loading + "assert 'asyncssh.crypto.umac' in sys.modules\n"
+
+    assert "asyncssh" in loaded_by(REPORT + looks + loading + after)
+    assert "asyncssh" in loaded_by(REPORT + whole)
+
+
 def test_connecting_to_docker_loads_no_role_but_the_shell():
     """A command that only enters a container loads neither what makes containers nor what it starts threads with."""
     connecting = (

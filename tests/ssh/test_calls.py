@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
-import shutil
 from contextlib import closing
 
 import pytest
 
-from flow_adapters.ssh import SshShell
 from flow_core.domain.allocation import Address, Node, NodeState
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
@@ -165,71 +163,3 @@ def test_a_host_that_nobody_knows(shell):
 def test_no_calls_are_no_events(shell):
     """Running nothing yields nothing."""
     assert [] == list(shell.run_many([]))
-
-
-class Met:
-    """A program in the place of OpenSSH's client, which notes that it was called and becomes it; the node is known."""
-
-    def __init__(self, make_shell, node, folder) -> None:
-        self.make_shell, self.notes = make_shell, folder / "notes"
-        self.program = folder / "ssh"
-        self.program.write_text(
-            f"#!/bin/sh\necho >>'{self.notes}'\nexec {shutil.which('ssh')} \"$@\"\n"
-        )
-        self.program.chmod(0o755)
-        assert 0 == Answer(make_shell(), node, "true").code
-
-    def shell(self) -> SshShell:
-        """A shell without a connection yet."""
-        return self.make_shell(ssh=str(self.program))
-
-    @property
-    def calls(self) -> int:
-        """How often OpenSSH's client was called."""
-        return self.notes.read_text().count("\n") if self.notes.exists() else 0
-
-
-@pytest.fixture
-def met(make_shell, node, tmp_path) -> Met:
-    """OpenSSH's client, counted."""
-    return Met(make_shell, node, tmp_path)
-
-
-def test_what_only_reads_is_read_by_openssh_once(met, node, tmp_path, monkeypatch):
-    """The first such call of a known node loads no connection of ours; nothing of the user's settings is in its way."""
-    (tmp_path / ".ssh").mkdir()
-    (tmp_path / ".ssh" / "config").write_text(
-        "Host *\n RemoteCommand false\n SendEnv *\n RequestTTY force\n"
-    )
-    monkeypatch.setenv("LC_FLOW_TEST", "ours")
-    line = "head -c 3000000 /dev/zero; echo $LC_FLOW_TEST. >&2; exit 3"
-    shell = met.shell()
-    first = Answer(shell, node, line, only_reads=True)
-    again = Answer(shell, node, line, only_reads=True)
-    other = Answer(met.shell(), node, line)
-
-    assert 1 == met.calls
-    for answer in (first, again, other):
-        assert (bytes(3_000_000), b".\n", 3) == (answer.out, answer.err, answer.code)
-
-
-def test_a_reading_call_that_openssh_cant_make_is_ours(met, node, make_shell):
-    """Who doesn't answer is told of in the same words; an error that says nothing on standard output is whole."""
-    dead = a_node(1, name=node.id)
-    said = Answer(met.shell(), dead, "true", only_reads=True)
-    failed = Answer(met.shell(), node, "echo no >&2; exit 4", only_reads=True)
-    late = Answer(met.shell(), node, "exec sleep 60", only_reads=True, timeout_s=1)
-
-    assert 3 == met.calls
-    assert "connection refused by 127.0.0.1:1" in said.lost
-    assert (b"no\n", 4) == (failed.err, failed.code)
-    assert "did not end within 1 s" in late.lost
-
-
-def test_a_reader_that_leaves_ends_openssh(met, node):
-    """Whoever stops listening waits for nothing: the client is gone at once."""
-    events = met.shell().run_many([Call(node=node, line="yes", only_reads=True)])
-    first = next(events)
-    events.close()
-
-    assert first.data.startswith(b"y\ny\n")

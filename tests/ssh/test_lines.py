@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flow_adapters.ssh.lines import LEADER, call_line, ending_line, terminal_line
+from flow_adapters.ssh.lines import Head, call_line, ending_line, terminal_line
 
 ODD = "printf '%s|' 'a b' \"c'd\" '$x' '\\' \"$(echo !)\""
 
@@ -28,10 +28,10 @@ def told(line: str, stdin: bytes = b"") -> tuple[bytes, bytes, int, int]:
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     out, err = process.communicate(stdin)
-    found = LEADER.match(err)
-    assert found
-    assert process.pid == int(found[1])
-    return out, err[found.end() :], process.returncode, int(found[1])
+    head = Head()
+    rest = head.without(err)
+    assert process.pid == head.leader
+    return out, rest, process.returncode, head.leader
 
 
 def test_a_line_through_sudo(sudo, tmp_path):
@@ -62,10 +62,11 @@ def test_a_group_is_ended(sudo, tmp_path, through_sudo):
     )  # fmt: skip
     assert process.stderr
     assert process.stdout
-    leader = LEADER.match(process.stderr.readline())
+    head = Head()
+    head.without(process.stderr.readline())
     process.stdout.readline()
-    assert leader
-    subprocess.run(["sh", "-c", ending_line(int(leader[1]), "TERM", sudo=prefix)], check=True)
+    assert head.leader
+    subprocess.run(["sh", "-c", ending_line(head.leader, "TERM", sudo=prefix)], check=True)
     # The end of its output says that nobody holds it any more, the sleeper included.
     rest = process.communicate()[0]
 

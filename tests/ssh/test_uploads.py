@@ -16,9 +16,10 @@ import pytest
 
 from flow_adapters.contents import read_contents
 from flow_adapters.packing import TarCodeStore
+from flow_adapters.ssh import SshShell
 from flow_core.domain.code import Bundle
 from flow_core.ports.shell import NodeExit, NodeLost
-from tests.ssh.conftest import a_node
+from tests.ssh.conftest import Answer, a_node
 
 UNPACK = Path(__file__).resolve().parents[2] / "flow_adapters" / "ssh" / "unpack.py"
 
@@ -49,6 +50,15 @@ def uploaded(shell, node, bundle: Bundle, target: str = ".") -> NodeExit | NodeL
     """The one event that an upload to one node comes to."""
     (event,) = list(shell.upload([node], bundle, target=target))
     return event
+
+
+@pytest.fixture(params=["by a connection of ours", "by OpenSSH"])
+def shell(request, make_shell, node, tmp_path) -> SshShell:
+    """A shell without a connection yet; OpenSSH's client is for nodes that are known."""
+    if request.param == "by OpenSSH":
+        assert 0 == Answer(make_shell(workspace=str(tmp_path / "met")), node, "true").code
+        return make_shell()
+    return make_shell(ssh=None)
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""What goes on beside the command of a task that has a volume or a bucket: its log is kept there too, and its nodes
-find each other there when no client tells them (`keeping`, `meeting`).
+"""What goes on beside the command of a task that has a volume, a bucket or fellows: its log is kept on the first two,
+its nodes find each other on a volume when no client tells them, and one that fails ends the others (`keeping`,
+`meeting`, `failing`).
 
-One process does both, started before the command as `python kit.zip attend`, and after a reboot by systemd. It ends
+One process does all, started before the command as `python kit.zip attend`, and after a reboot by systemd. It ends
 with the task; told to stop, it waits for the helper's last words first. What it can't do now, as on a volume that is
 not mounted yet, it does at a later look: it never stands in the command's way.
 
@@ -15,6 +16,7 @@ import os
 import time
 from typing import Any
 
+from flow_core.node.kit.failing import Failing
 from flow_core.node.kit.keeping import Keeping
 from flow_core.node.kit.meeting import AFTER_S, Meeting
 from flow_core.node.kit.mounting import say
@@ -40,6 +42,7 @@ def watch() -> None:
         return
     wake = watch_signals()
     keeping, meeting = Keeping(), Meeting(float(load("attend.json").get("after_s", AFTER_S)))
+    failing = Failing()
     while True:
         over = is_over()
         setup = load("delivery.json").get("setup") or {}
@@ -47,6 +50,7 @@ def watch() -> None:
         if over:
             return
         meeting.look(setup, time.monotonic())
+        failing.look(setup, time.monotonic())
         if told_to_stop(wake, _LOOK_S):
             wait_for_last_words()
             keeping.look(setup, time.monotonic(), is_last=True)

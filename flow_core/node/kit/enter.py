@@ -49,6 +49,10 @@ def main() -> None:
         from flow_core.node.kit import attending
 
         attending.watch()
+    elif verb == "fallen":
+        from flow_core.node.kit import failing
+
+        failing.hear(*rest)
     elif verb == "renew-s3":
         from flow_core.node.kit import s3
 

@@ -16,10 +16,12 @@ from flow_providers.conformance.contracts.base import Contract
 from flow_providers.conformance.lines import (
     BOTH_STREAMS,
     FAILS,
+    IS_GONE,
     NOTHING,
     RAW_BYTES,
     SPEAKS_AND_STAYS,
     STAYS,
+    TRACED,
     Line,
 )
 from flow_providers.conformance.stating import states
@@ -32,14 +34,7 @@ _PIECES = (
     "An iterable is asked for a piece only once the node has taken those before, in a thread of its own; "
     "where it raises, the call is ended and lost."
 )
-_READS = (
-    "`only_reads` says that the line has no input, changes nothing on the node and ends by itself when nobody "
-    "listens, so that it may be begun twice and be left alone."
-)
 _START = "A call starts in the node's workspace, in a clean environment."
-#: Leaves its process id behind, and stays.
-_TRACED = "echo $$ > kit-pid; echo begun; exec sleep 86400"
-_IS_GONE = "! kill -0 $(cat kit-pid) 2>/dev/null"
 _NUMBERS = 20_000
 
 
@@ -53,21 +48,6 @@ class CallsContract(Contract):
         answer = bed.answer(_node(bed), "x='a b'; printf '%s' \"$x\" | tr a-b A-B && exit 4")
 
         assert (b"A B", b"", 4) == (answer.out, answer.err, answer.code)
-
-    @states("shell.Call", _READS)
-    def test_a_line_that_only_reads_answers_alike(self, bed: Bed) -> None:
-        """Its input is empty, both streams and its code are heard; one that nobody listens to ends by itself."""
-        bed.need_commands()
-        node = _node(bed)
-        line = "cat; head -c 300000 /dev/zero; echo err >&2; exit 3"
-        (answer,) = bed.answers([Call(node=node, line=line, only_reads=True)])
-        endless = Call(node=node, line="while echo word; do :; done", only_reads=True)
-        with closing(bed.shell.run_many([endless], timeout_s=60.0)) as events:
-            first = next(events)
-
-        assert (bytes(300_000), b"err\n", 3) == (answer.out, answer.err, answer.code)
-        assert isinstance(first, NodeOutput)
-        assert first.data.startswith(b"word\n")
 
     @states("shell.Call", _STDIN)
     def test_a_call_reads_what_it_was_given(self, bed: Bed) -> None:
@@ -143,7 +123,7 @@ class CallsContract(Contract):
         assert [node] == [event.node for event in events]
         assert isinstance(events[0], NodeLost)
         assert "the disk went" in events[0].reason
-        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
+        bed.until("the process ended", lambda: bed.answer(node, IS_GONE).code == 0)
 
     @states(
         "shell.Call",
@@ -316,22 +296,22 @@ class CallsContract(Contract):
         """A command that goes on past the timeout is reported NodeLost, within seconds, and its process is gone."""
         bed.need_commands()
         node = _node(bed)
-        answer = bed.within(30.0, lambda: bed.answer(node, _TRACED, timeout_s=1.0))
+        answer = bed.within(30.0, lambda: bed.answer(node, TRACED, timeout_s=1.0))
 
         assert answer.code is None
         assert answer.lost
-        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
+        bed.until("the process ended", lambda: bed.answer(node, IS_GONE).code == 0)
 
     @states("shell.run_many", "Closing the generator ends what still runs.")
     def test_who_stops_listening_ends_the_calls(self, bed: Bed) -> None:
         """When the generator is closed while a command runs, its process is ended on the node."""
         bed.need_commands()
         node = _node(bed)
-        with closing(_events(bed, node, Line(_TRACED))) as events:
+        with closing(_events(bed, node, Line(TRACED))) as events:
             first = next(events)
 
         assert NodeOutput(node, Stream.OUT, b"begun\n") == first
-        bed.until("the process ended", lambda: bed.answer(node, _IS_GONE).code == 0)
+        bed.until("the process ended", lambda: bed.answer(node, IS_GONE).code == 0)
 
     @states("shell.run_many", _HOLDS_UP)
     def test_a_slow_node_holds_up_nobody(self, bed: Bed) -> None:

@@ -1,0 +1,59 @@
+"""What is said between here and `unpack.py` on a node: the line that starts it, what it asks, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import resources
+from typing import Any
+
+from flow_adapters.deltas import Delta
+from flow_core.domain.allocation import Node
+from flow_core.domain.code import Bundle
+from flow_core.domain.run import Stream
+from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
+
+_TAIL = 2_000
+
+
+def upload_line(bundle: Bundle, *, target: str) -> str:
+    """Return the line that makes a node hold the bundle's files in `target`."""
+    script = (resources.files("flow_adapters.ssh") / "unpack.py").read_text("utf-8")
+    words = shlex.join(["-c", script, target, bundle.digest])
+    return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
+
+
+def head_of(delta: Delta, **more: object) -> bytes:
+    """Return the line that announces what is sent."""
+    return json.dumps({**delta.head, **more}).encode() + b"\n"
+
+
+class Talk:
+    """What one node says."""
+
+    def __init__(self) -> None:
+        self._begun = b""
+        self._complaint = b""
+
+    def take(self, stream: Stream, data: bytes) -> Iterator[dict[str, Any]]:
+        """Yield what is asked or told in the next bytes."""
+        if stream is Stream.ERR:
+            self._complaint = (self._complaint + data)[-_TAIL:]
+            return
+        *lines, self._begun = (self._begun + data).split(b"\n")
+        for line in lines:
+            # A login shell may have had something to say first.
+            with suppress(ValueError):
+                said = json.loads(line)
+                if isinstance(said, dict):
+                    yield said
+
+    def last(self, node: Node, code: int) -> NodeEvent:
+        """Return the last event, now that it has ended with `code`."""
+        if code == 0:
+            return NodeExit(node, 0)
+        lines = self._complaint.decode("utf-8", "replace").strip().splitlines()
+        why = lines[-1] if lines else "it said nothing about why"
+        return NodeLost(node, f"the files were not unpacked ({code}): {why}")
