@@ -16,10 +16,6 @@ import os
 import time
 from typing import Any
 
-from flow_core.node.kit.failing import Failing
-from flow_core.node.kit.keeping import Keeping
-from flow_core.node.kit.meeting import AFTER_S, Meeting
-from flow_core.node.kit.mounting import say
 from flow_core.node.kit.units import is_first, keep_running
 from flow_core.node.node_store import is_there, load, opened, save, told_to_stop, watch_signals
 
@@ -31,8 +27,10 @@ _LAST_WORDS_S = 20.0
 def step(setup: Any, env: dict[str, str], command: list[str]) -> None:
     """Have it begin; a variable of the command's says how long nodes wait for a client."""
     if load("delivery.json")["number"] % 1:
+        from flow_core.node.kit.mounting import say
+
         say("no client told this node of its fellows: they found each other on the volume")
-    save("attend.json", {"after_s": float(env.get("FLOW_MEET_AFTER_S", AFTER_S))})
+    save("attend.json", {"after_s": float(env.get("FLOW_MEET_AFTER_S", "0"))})
     keep_running("flow-attend", "attend")
 
 
@@ -40,9 +38,14 @@ def watch() -> None:
     """Attend the task to its end; return at once where another does."""
     if not is_first("attend.lock"):
         return
+    # Here, for `step` stands in the command's way.
+    from flow_core.node.kit.failing import Failing
+    from flow_core.node.kit.keeping import Keeping
+    from flow_core.node.kit.meeting import AFTER_S, Meeting
+
     wake = watch_signals()
-    keeping, meeting = Keeping(), Meeting(float(load("attend.json").get("after_s", AFTER_S)))
-    failing = Failing()
+    keeping, failing = Keeping(), Failing()
+    meeting = Meeting(float(load("attend.json").get("after_s") or AFTER_S))
     while True:
         over = is_over()
         setup = load("delivery.json").get("setup") or {}
