@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import socket
 import stat
 import struct
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flow_core.domain.task_parts import Keeper, Secret
 from flow_core.errors import InvalidRequest, Misconfigured, Transient
 from flow_core.ports.clock import Clock
+
+if TYPE_CHECKING:
+    import socket
 
 #: Under what name the keyring keeps a secret of the user's; `keyring set flow-secret NAME` puts it there.
 KEYRING_SERVICE = "flow-secret"
@@ -102,6 +104,8 @@ def serve(vault: HeldVault, place: Path) -> None:
     Raises:
         Misconfigured: the socket can't be made.
     """
+    import socket
+
     try:
         with suppress(FileNotFoundError):
             place.unlink()
@@ -141,6 +145,8 @@ def socket_of(state_dir: Path, environ: Mapping[str, str]) -> Path:
 
 
 def _sent(place: Path, message: bytes) -> bool:
+    import socket
+
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
             client.settimeout(PATIENCE_S)
@@ -171,6 +177,8 @@ def _take(vault: HeldVault, listener: socket.socket) -> None:
 
 def _is_ours(peer: socket.socket) -> bool:
     """Whether the process at the other end is this user's, where the system tells; the folder's mode says so too."""
+    import socket
+
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 import sys
 from pathlib import Path
@@ -12,6 +11,8 @@ def ask_at_terminal(key: Path) -> str | None:
     """Return what the person types, unseen, or None where nobody can or will answer."""
     if not _has_terminal():
         return None
+    import getpass
+
     try:
         return getpass.getpass(f"Passphrase for {key}: ")
     except EOFError:

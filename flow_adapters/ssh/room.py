@@ -10,12 +10,11 @@ import atexit
 import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotYet
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import asyncio
+    from concurrent.futures import Future
 
 Done = TypeVar("Done")
 #: How long what was begun in the room may take to end with the program.
@@ -49,6 +48,7 @@ class Room:
     def run(self, work: Coroutine[Any, Any, Done]) -> Done:
         """Return what `work` returns or raise what it raises; Ctrl-C cancels it."""
         import asyncio
+        from concurrent.futures import TimeoutError as NotYet
 
         future: Future[Done] = asyncio.run_coroutine_threadsafe(work, self.loop())
         try:
