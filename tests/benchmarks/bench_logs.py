@@ -75,7 +75,7 @@ class _Site:
         """Follow the log as a whole process, into a file; or read as `words` say."""
         environ = surroundings(HOME=str(self.folder), PYTHONPATH=str(ROOT))
         environ.pop("SSH_AUTH_SOCK", None)
-        flow = [sys.executable, "-m", "tests.benchmarks.log_reader", str(self._cloud())]
+        flow = [sys.executable, "-m", "tests.benchmarks.flow_in_cloud", str(self._cloud())]
         return self._whole([*flow, "logs", "train", *(words or ["-f"])], environ, not words)
 
     def cat(self, line: str = "") -> float:

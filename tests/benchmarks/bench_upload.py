@@ -1,7 +1,4 @@
-"""`flow upload` against rsync over the same SSH: 10,000 files of 200 MB to one node, one file changed, eight nodes.
-
-As a program it is `flow` with a cloud whose nodes are the servers: `… bench_upload SITE.json WORDS…`.
-"""
+"""`flow upload` against rsync over the same SSH: 10,000 files of 200 MB to one node, one file changed, eight nodes."""
 
 from __future__ import annotations
 
@@ -12,17 +9,13 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from attrs import define, evolve, field
+from attrs import define, field
 
-from flow_adapters.packing import TarCodeStore
-from flow_adapters.ssh import SshShell
-from flow_cli.app import cli
-from flow_cli.invocation import Invocation
-from flow_core.services.session import Session
+from tests.benchmarks.flow_in_cloud import shell_in
 from tests.benchmarks.harness import Effort, Measured, by_turns, median, process, surroundings
 from tests.ssh.cloud import Cloud
 from tests.ssh.sshd import Sshd
@@ -85,7 +78,7 @@ class _Site:
         self._prepare(count, "work", again=again)
         if not again:
             shutil.rmtree(self.folder / "code-store", ignore_errors=True)
-        words = [sys.executable, "-m", "tests.benchmarks.bench_upload", str(self._file(count))]
+        words = [sys.executable, "-m", "tests.benchmarks.flow_in_cloud", str(self._file(count))]
         environ = surroundings(HOME=str(self.folder), PYTHONPATH=str(ROOT))
         environ.pop("SSH_AUTH_SOCK", None)
         return process([*words, "upload", "train", str(self.code)], env=environ)
@@ -125,31 +118,12 @@ class _Site:
         """Have the nodes know each other, as a delivery does."""
         file = self._file(len(self.servers))
         cloud = Cloud(**json.loads(file.read_text()))
-        shell, nodes = _shell(cloud), cloud.nodes()
+        shell, nodes = shell_in(cloud), cloud.nodes()
         shell.meet(nodes)
         hosts = {node.id: "127.0.0.1" for node in nodes}
         for _ in shell.run_many(shell.introductions(nodes, hosts)):
             pass
         shell.close()
-
-
-def _shell(cloud: Cloud) -> SshShell:
-    folder = Path(cloud.folder)
-    return SshShell(
-        state_dir=folder / "state",
-        keys=[Path(cloud.key)],
-        workspace="work",
-        home=folder,
-        sudo=(),
-        flow_home=str(folder / "flow-home"),
-    )
-
-
-def _session(cloud: Cloud) -> Session:
-    session = cloud.session(_shell(cloud))
-    store = TarCodeStore(Path(cloud.folder) / "code-store")
-    session.ports = evolve(session.ports, code=store)
-    return session
 
 
 @contextmanager
@@ -182,16 +156,3 @@ def _server(folder: Path) -> Sshd:
     server = Sshd(folder, settings=(own, enter))
     server.start()
     return server
-
-
-def main(words: Sequence[str]) -> int:
-    """Run one command of `flow` in the cloud that the first word's file describes."""
-    cloud = Cloud(**json.loads(Path(words[0]).read_text()))
-    environ = {**os.environ, "FLOW_STATE_DIR": str(Path(cloud.folder) / "state")}
-    invocation = Invocation(connect=lambda *_: _session(cloud), environ=environ)
-    code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
-    return code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

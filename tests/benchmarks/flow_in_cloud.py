@@ -1,4 +1,4 @@
-"""`flow` with a cloud whose one node is a server with a whole log: `… log_reader CLOUD.json WORDS…`.
+"""`flow` with a cloud whose nodes are servers on loopback: `… flow_in_cloud CLOUD.json WORDS…`.
 
 A program of its own, so that no more is loaded than `flow` itself does.
 """
@@ -21,18 +21,26 @@ from flow_core.services.session import Session
 from tests.ssh.cloud import Cloud
 
 
-def _session(cloud: Cloud) -> Session:
+def shell_in(cloud: Cloud) -> SshShell:
+    """A shell that keeps what it knows in the cloud's folder; its nodes have all that Flow puts there in it too."""
     folder = Path(cloud.folder)
-    shell = SshShell(
+    return SshShell(
         state_dir=folder / "state",
         keys=[Path(cloud.key)],
-        workspace=str(folder),
+        workspace="work",
         home=folder,
         sudo=(),
         flow_home=str(folder / "flow-home"),
     )
-    session = cloud.session(shell)
+
+
+def _session(cloud: Cloud, verb: str) -> Session:
+    folder, session = Path(cloud.folder), cloud.session(shell_in(cloud))
     session.ports = evolve(session.ports, log_keep=FolderLogKeep(folder / "logs"))
+    if verb == "upload":
+        from flow_adapters.packing import TarCodeStore
+
+        session.ports = evolve(session.ports, code=TarCodeStore(folder / "code-store"))
     return session
 
 
@@ -40,7 +48,7 @@ def main(words: Sequence[str]) -> int:
     """Run one command of `flow` in the cloud that the first word's file describes."""
     cloud = Cloud(**json.loads(Path(words[0]).read_text()))
     environ = {**os.environ, "FLOW_STATE_DIR": str(Path(cloud.folder) / "state")}
-    invocation = Invocation(connect=lambda *_: _session(cloud), environ=environ)
+    invocation = Invocation(connect=lambda *_: _session(cloud, words[1]), environ=environ)
     code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
     return code
 
