@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from flow_core.domain.money import Price
+if TYPE_CHECKING:
+    from flow_core.domain.money import Price
 
 
 @frozen(kw_only=True)

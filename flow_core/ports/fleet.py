@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.allocation import Allocation
+if TYPE_CHECKING:
+    from flow_core.domain.allocation import Allocation
 
 
 class Fleet(Protocol):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.record import TaskEvent, TaskRecord
+if TYPE_CHECKING:
+    from flow_core.domain.record import TaskEvent, TaskRecord
 
 
 class Journal(Protocol):

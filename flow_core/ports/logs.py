@@ -6,9 +6,10 @@ Optional: without it, the core asks the node helper over the shell, while the no
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.run import LogChunk, RunReport
+if TYPE_CHECKING:
+    from flow_core.domain.run import LogChunk, RunReport
 
 
 class Logs(Protocol):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.bid import Bid, BidRequest, Quote
-from flow_core.domain.money import Price
-from flow_core.domain.shape import InstanceShape
+if TYPE_CHECKING:
+    from flow_core.domain.bid import Bid, BidRequest, Quote
+    from flow_core.domain.money import Price
+    from flow_core.domain.shape import InstanceShape
 
 
 class Market(Protocol):

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.money import Price
-from flow_core.domain.reservation import Offer, Reservation, ReservationRequest, Term
+if TYPE_CHECKING:
+    from flow_core.domain.money import Price
+    from flow_core.domain.reservation import Offer, Reservation, ReservationRequest, Term
 
 
 class Reservations(Protocol):

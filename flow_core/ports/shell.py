@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from flow_core.domain.allocation import Node
-from flow_core.domain.code import Bundle
-from flow_core.domain.run import Stream
+if TYPE_CHECKING:
+    from flow_core.domain.allocation import Node
+    from flow_core.domain.code import Bundle
+    from flow_core.domain.run import Stream
 
 
 @frozen(kw_only=True)

@@ -6,12 +6,13 @@ It is there where nodes have an address at which an SSH server answers, whatever
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from attrs import frozen
 
-from flow_core.domain.allocation import Node
-from flow_core.ports.shell import Call
+if TYPE_CHECKING:
+    from flow_core.domain.allocation import Node
+    from flow_core.ports.shell import Call
 
 
 @frozen(kw_only=True)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flow_core.domain.volume import Attachment, Interface, Volume
+if TYPE_CHECKING:
+    from flow_core.domain.volume import Attachment, Interface, Volume
 
 
 class Volumes(Protocol):

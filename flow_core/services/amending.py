@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from flow_core.domain.bid import BidState
 from flow_core.domain.money import Price
 from flow_core.domain.record import Step, TaskRecord
-from flow_core.domain.status import TaskView
 from flow_core.domain.volume import Attachment, Interface
 from flow_core.errors import Conflict, FlowError, InUse, InvalidRequest, PriceTooLow, Transient
-from flow_core.ports.volumes import Volumes
 from flow_core.services.looking import look
 from flow_core.services.placing import note
 from flow_core.services.polling import intervals
-from flow_core.services.ports import Ports
 from flow_core.services.storage import Storage
+
+if TYPE_CHECKING:
+    from flow_core.domain.status import TaskView
+    from flow_core.ports.volumes import Volumes
+    from flow_core.services.ports import Ports
 
 #: How often a provider is asked that hasn't taken in yet that the bid is paused.
 _TRIES = 5

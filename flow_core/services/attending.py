@@ -8,13 +8,17 @@ whoever tells them of each other are there.
 
 from __future__ import annotations
 
-from flow_core.domain.record import TaskRecord
-from flow_core.domain.status import TaskView
+from typing import TYPE_CHECKING
+
 from flow_core.domain.task_parts import Mount, RunOn, Source
 from flow_core.domain.volume import Interface
-from flow_core.ports.provider import Provider
 from flow_core.services.data_volumes import find_volume
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.record import TaskRecord
+    from flow_core.domain.status import TaskView
+    from flow_core.ports.provider import Provider
+    from flow_core.services.ports import Ports
 
 
 def attending_part(ports: Ports, view: TaskView) -> object:

@@ -13,19 +13,19 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from flow_core.domain.allocation import Allocation
 from flow_core.domain.duration import format_duration
 from flow_core.domain.record import TaskEvent, TaskRecord
-from flow_core.domain.status import TaskView
-from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Source
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeExit, NodeLost
-from flow_core.services.ports import Ports
 
 if TYPE_CHECKING:
+    from flow_core.domain.allocation import Allocation
     from flow_core.domain.s3 import BucketKeys
+    from flow_core.domain.status import TaskView
+    from flow_core.domain.task import TaskSpec
     from flow_core.ports.buckets import Buckets
+    from flow_core.services.ports import Ports
 
 #: Keys are renewed this long before they expire: AWS's own tools make new ones 15 minutes before.
 MARGIN = timedelta(minutes=10)

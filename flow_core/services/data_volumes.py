@@ -8,16 +8,19 @@ had come before.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flow_core.domain.record import TaskEvent, TaskRecord
 from flow_core.domain.sources import WantedVolume, wanted_volume
-from flow_core.domain.status import TaskView
-from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Mount, Source
 from flow_core.domain.volume import Attachment, Interface, Volume
 from flow_core.errors import FlowError, InvalidRequest, NameTaken
-from flow_core.ports.provider import Provider
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.status import TaskView
+    from flow_core.domain.task import TaskSpec
+    from flow_core.ports.provider import Provider
+    from flow_core.services.ports import Ports
 
 
 def unsupported_mounts(spec: TaskSpec, provider: Provider) -> dict[str, str]:

@@ -7,18 +7,21 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
-from flow_core.domain.actions import Deliver
-from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.record import Fault, TaskRecord
 from flow_core.domain.script import NODE_HELPER
-from flow_core.domain.status import TaskView
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeLost, NodeOutput
 from flow_core.services.data_buckets import expiry_of
 from flow_core.services.placing import note
-from flow_core.services.ports import Ports
 from flow_core.services.setting_up import setup_of
+
+if TYPE_CHECKING:
+    from flow_core.domain.actions import Deliver
+    from flow_core.domain.allocation import Allocation, Node
+    from flow_core.domain.status import TaskView
+    from flow_core.services.ports import Ports
 
 #: Real seconds for telling one node its membership.
 DELIVERY_S = 60.0

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from attrs import evolve, fields, frozen
 
@@ -22,9 +23,6 @@ from flow_core.domain.box import (
     run_line,
 )
 from flow_core.domain.box_inside import Inside, inside_of
-from flow_core.domain.code import Bundle
-from flow_core.domain.record import TaskRecord
-from flow_core.domain.status import TaskView
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_form import task_to_mapping
 from flow_core.errors import (
@@ -40,8 +38,13 @@ from flow_core.services.amending import Amending
 from flow_core.services.box_answers import asked, begun, has_code, mapping_of
 from flow_core.services.delivering import bring_code
 from flow_core.services.looking import look
-from flow_core.services.ports import Ports
 from flow_core.services.tasks import Tasks
+
+if TYPE_CHECKING:
+    from flow_core.domain.code import Bundle
+    from flow_core.domain.record import TaskRecord
+    from flow_core.domain.status import TaskView
+    from flow_core.services.ports import Ports
 
 #: Real seconds for the user's word on what they let go.
 RESET_S = 600.0

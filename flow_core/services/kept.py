@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from flow_core.domain.kept import BootImage, LifecycleScript
 from flow_core.errors import NotFound, Unsupported
-from flow_core.ports.provider import Provider
-from flow_core.ports.scripts import Scripts
+
+if TYPE_CHECKING:
+    from flow_core.domain.kept import BootImage, LifecycleScript
+    from flow_core.ports.provider import Provider
+    from flow_core.ports.scripts import Scripts
 
 _WHICH = "`flow provider list` shows what each provider offers"
 

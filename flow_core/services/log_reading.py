@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from flow_core.domain.record import TaskRecord
 from flow_core.domain.run import LogChunk
 from flow_core.errors import NodeUnreachable, NotFound, Transient
 from flow_core.services.attending import where_logs_lie
 from flow_core.services.looking import logs_of, rest_of_log
 from flow_core.services.polling import intervals
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.record import TaskRecord
+    from flow_core.services.ports import Ports
 
 #: How much is asked for at once, in bytes.
 CHUNK_BYTES = 1 << 20

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from flow_core.domain.allocation import Allocation
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.record import TaskRecord
-from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.status import TaskView
-from flow_core.ports.logs import Logs
 from flow_core.services.attending import where_logs_lie
 from flow_core.services.node_logs import NodeLogs
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.allocation import Allocation
+    from flow_core.domain.record import TaskRecord
+    from flow_core.domain.run import LogChunk, RunReport
+    from flow_core.ports.logs import Logs
+    from flow_core.services.ports import Ports
 
 #: How old what nodes told the watcher may be for a list of tasks, in real time; it asks them more often than that.
 RECENT = timedelta(seconds=15)

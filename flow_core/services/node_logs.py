@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.node_files import LogAnswer, parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import NodeUnreachable, NoRoom, NotFound
-from flow_core.ports.log_keep import LogKeep
-from flow_core.ports.provider import Provider
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
+
+if TYPE_CHECKING:
+    from flow_core.ports.log_keep import LogKeep
+    from flow_core.ports.provider import Provider
 
 #: Real seconds a node may take to answer one question of the helper's.
 ANSWER_S = 30.0

@@ -14,19 +14,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from flow_core.domain.bid import Bid, BidRequest, BidState, Launch
 from flow_core.domain.record import Fault, Outcome, Step, TaskEvent, TaskRecord
 from flow_core.domain.script import NodeTask, render_script
-from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Guard, Source
-from flow_core.domain.volume import Attachment
 from flow_core.errors import FlowError, InvalidRequest, NameTaken, Transient
-from flow_core.ports.provider import Provider
 from flow_core.services.data_volumes import attachments_of, drop_volumes, make_volumes
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.task import TaskSpec
+    from flow_core.domain.volume import Attachment
+    from flow_core.ports.provider import Provider
+    from flow_core.services.ports import Ports
 
 #: More than this of code, as a tar, isn't tried to be squeezed into a script.
 MOST_CODE = 1 << 20

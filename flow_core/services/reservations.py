@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from attrs import frozen
 
 from flow_core.domain.bid import Launch
-from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import (
     new_token,
     problem_with_name,
@@ -21,7 +21,6 @@ from flow_core.domain.names import (
     wire_name,
 )
 from flow_core.domain.reservation import Offer, Reservation, ReservationRequest, Term
-from flow_core.domain.shape import InstanceShape
 from flow_core.errors import (
     Conflict,
     InvalidRequest,
@@ -31,9 +30,13 @@ from flow_core.errors import (
     Transient,
     Unsupported,
 )
-from flow_core.ports.provider import Provider
-from flow_core.ports.reservations import Reservations
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.domain.money import Price, Spend
+    from flow_core.domain.shape import InstanceShape
+    from flow_core.ports.provider import Provider
+    from flow_core.ports.reservations import Reservations
+    from flow_core.services.ports import Ports
 
 
 @frozen(kw_only=True)

@@ -15,25 +15,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING
 
 from attrs import evolve, field, frozen
 
-from flow_core.domain.allocation import Allocation, Node
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
-from flow_core.domain.code import Bundle
 from flow_core.domain.money import Price
 from flow_core.domain.names import is_token, split_wire_name
 from flow_core.domain.placement import Plan
 from flow_core.domain.reservation import Reservation, ReservationState
 from flow_core.domain.script import NODE_HELPER
-from flow_core.domain.shape import InstanceShape
-from flow_core.domain.status import TaskView
-from flow_core.domain.task import TaskSpec
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable, NotFound, Unsupported
-from flow_core.ports.fleet import Fleet
-from flow_core.ports.market import Market
-from flow_core.ports.provider import Provider
-from flow_core.ports.reservations import Reservations
 from flow_core.ports.shell import (
     Call,
     Events,
@@ -43,10 +35,21 @@ from flow_core.ports.shell import (
     NodeOutput,
     RemoteShell,
 )
-from flow_core.ports.ssh import KeyChange, Ssh
 from flow_core.services.placing import note, script_of
-from flow_core.services.ports import Ports
 from flow_core.services.reservations import name_of, named, role_of
+
+if TYPE_CHECKING:
+    from flow_core.domain.allocation import Allocation, Node
+    from flow_core.domain.code import Bundle
+    from flow_core.domain.shape import InstanceShape
+    from flow_core.domain.status import TaskView
+    from flow_core.domain.task import TaskSpec
+    from flow_core.ports.fleet import Fleet
+    from flow_core.ports.market import Market
+    from flow_core.ports.provider import Provider
+    from flow_core.ports.reservations import Reservations
+    from flow_core.ports.ssh import KeyChange, Ssh
+    from flow_core.services.ports import Ports
 
 #: Real seconds for bringing the node script to one node, and for ending a command there.
 LAUNCH_S = 60.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from flow_core.domain.names import problem_with_name, readable_name
 from flow_core.domain.volume import Interface, Volume
 from flow_core.errors import InUse, InvalidRequest, NotFound
-from flow_core.services.ports import Ports
+
+if TYPE_CHECKING:
+    from flow_core.services.ports import Ports
 
 #: The largest volume that can be asked for, in GB; providers have lower limits of their own.
 MAX_CAPACITY_GB = 2_000_000

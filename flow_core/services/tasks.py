@@ -9,22 +9,22 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
 
-from flow_core.domain.bid import Bid, Quote
 from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
-from flow_core.domain.run import LogChunk
 from flow_core.domain.status import TaskState, TaskView
-from flow_core.domain.task import TaskSpec
 from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import RECENT, give_back, look
 from flow_core.services.placing import note, options_for
 from flow_core.services.polling import intervals
-from flow_core.services.ports import Ports
 
 if TYPE_CHECKING:
+    from flow_core.domain.bid import Bid, Quote
     from flow_core.domain.placement import Plan
+    from flow_core.domain.run import LogChunk
+    from flow_core.domain.task import TaskSpec
+    from flow_core.services.ports import Ports
 
 #: Real seconds to leave a provider alone that didn't answer, unless it says.
 SILENCE_S = 2.0
