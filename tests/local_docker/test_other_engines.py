@@ -1,4 +1,4 @@
-"""Podman's service on its socket, which speaks the engine's language with an accent: a real one."""
+"""Engines besides root's Docker: Docker without root, and Podman's service, which speaks with an accent; real ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -24,58 +24,87 @@ from tests.local_docker.user import HANGS_S, User
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 
-#: Who may run Podman without being root: a user with ids of its own to give to containers (`useradd` sees to that).
+#: Who may run an engine without being root: a user with ids of its own to give to containers (`useradd` sees to that).
 ROOTLESS = "flow-rootless"
+#: Starts Docker for a user who isn't root. Source: Debian's docker.io.
+DOCKER_WITHOUT_ROOT = Path("/usr/share/docker.io/contrib/dockerd-rootless.sh")
 
 
-@pytest.fixture(params=["root's", "anybody's"])
-def podman(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a Podman service that has the bare image: one that root runs, and one of a user's own."""
-    if shutil.which("podman") is None or os.geteuid() != 0:
-        refuse("needs root and Debian's podman, with catatonit and containernetworking-plugins")
+@pytest.fixture(params=["root's Podman", "anybody's Podman", "anybody's Docker"])
+def host(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of an engine that has the bare image."""
+    if os.geteuid() != 0:
+        refuse("only root can become the users that run engines")
     with ExitStack() as stack:
-        folder = stack.enter_context(engine_folder())
-        runtime = folder
-        started: dict[str, Any] = {}
-        if request.param != "root's":
+        folder = runtime = stack.enter_context(engine_folder())
+        user: dict[str, Any] = {}
+        env = dict(os.environ)
+        if request.param != "root's Podman":
             about = _rootless()
-            started = {"user": about.pw_uid, "group": about.pw_gid, "extra_groups": []}
+            user = {"user": about.pw_uid, "group": about.pw_gid, "extra_groups": []}
             os.chown(folder, about.pw_uid, about.pw_gid)
             runtime = stack.enter_context(_runtime_folder(about))
-        # It gives containers higher limits than may be had where the machine itself is in a container.
-        limits = '"nofile=10000:10000", "nproc=10000:10000"'
-        settings = folder / "containers.conf"
-        settings.write_text(f"[containers]\ndefault_ulimits = [{limits}]\n")
-        places = {"HOME": str(folder), "XDG_RUNTIME_DIR": str(runtime)} if started else {}
-        env = {**os.environ, "CONTAINERS_CONF": str(settings), **places}
-        command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
-        host = f"unix://{runtime}/flow-test.sock"
-        served = [*command, "system", "service", "--time=0", host]
-        with (folder / "log").open("wb") as log:
-            service = subprocess.Popen(
-                served, env=env, cwd=folder, stdout=log, stderr=log, **started
-            )
+            env |= {"HOME": str(folder), "XDG_RUNTIME_DIR": str(runtime)}
+        address = f"unix://{runtime}/flow-test.sock"
+        serving = _docker if request.param == "anybody's Docker" else _podman
+        with serving(folder, address, env, user):
+            _until_it_answers(Engine(parse_address(address)))
+            with_images(address, only=BARE_IMAGE)
+            yield address
+
+
+@contextmanager
+def _podman(
+    folder: Path, address: str, env: Mapping[str, str], user: Mapping[str, Any]
+) -> Iterator[None]:
+    if shutil.which("podman") is None:
+        refuse("needs Debian's podman, with catatonit and containernetworking-plugins")
+    # It gives containers higher limits than may be had where the machine itself is in a container.
+    limits = '"nofile=10000:10000", "nproc=10000:10000"'
+    settings = folder / "containers.conf"
+    settings.write_text(f"[containers]\ndefault_ulimits = [{limits}]\n")
+    env = {**env, "CONTAINERS_CONF": str(settings)}
+    command = ["podman", "--root", str(folder / "root"), "--runroot", str(folder / "run")]
+    with _served([*command, "system", "service", "--time=0", address], folder, env, user):
         try:
-            _until_it_answers(Engine(parse_address(host)))
-            with_images(host, only=BARE_IMAGE)
-            yield host
+            yield
         finally:
             # The second ends what keeps a user's namespace.
             for words in (("rm", "--all", "--force", "--time", "0"), ("system", "migrate")):
-                away = [*command, *words]
                 subprocess.run(
-                    away,
-                    env=env,
-                    cwd=folder,
-                    check=False,
-                    capture_output=True,
-                    timeout=HANGS_S,
-                    **started,
-                )
-            service.terminate()
-            service.wait(HANGS_S)
-            _end_all_of(folder)
-            unmounted(folder)
+                    [*command, *words],
+                    env=env, cwd=folder, check=False, capture_output=True, timeout=HANGS_S, **user,
+                )  # fmt: skip
+
+
+@contextmanager
+def _docker(
+    folder: Path, address: str, env: Mapping[str, str], user: Mapping[str, Any]
+) -> Iterator[None]:
+    if not DOCKER_WITHOUT_ROOT.exists() or shutil.which("rootlesskit") is None:
+        refuse("needs Debian's docker.io and rootlesskit")
+    sbin = f"{env['PATH']}:/usr/sbin:/sbin"
+    words = [
+        str(DOCKER_WITHOUT_ROOT), "--host", address, "--data-root", str(folder / "root"),
+        "--exec-root", str(folder / "run"), "--pidfile", str(folder / "pid"),
+    ]  # fmt: skip
+    with _served(words, folder, {**env, "PATH": sbin}, user):
+        yield
+
+
+@contextmanager
+def _served(
+    words: Sequence[str], folder: Path, env: Mapping[str, str], user: Mapping[str, Any]
+) -> Iterator[None]:
+    with (folder / "log").open("wb") as log:
+        service = subprocess.Popen(words, env=env, cwd=folder, stdout=log, stderr=log, **user)
+    try:
+        yield
+    finally:
+        service.terminate()
+        service.wait(HANGS_S)
+        _end_all_of(folder)
+        unmounted(folder)
 
 
 def _end_all_of(folder: Path) -> None:
@@ -88,14 +117,14 @@ def _end_all_of(folder: Path) -> None:
 
 
 def _rootless() -> pwd.struct_passwd:
-    """Who runs Podman without being root; skip where nobody can, which depends on more than packages."""
+    """Who runs engines without being root; skip where nobody can, which depends on more than packages."""
     try:
         about = pwd.getpwnam(ROOTLESS)
     except KeyError:
         pytest.skip(f"there is no user {ROOTLESS} here, as `useradd -m {ROOTLESS}` makes")
     lacking = [each for each in ("newuidmap", "slirp4netns") if shutil.which(each) is None]
     if lacking:
-        pytest.skip(f"rootless Podman needs {lacking[0]}")
+        pytest.skip(f"an engine without root needs {lacking[0]}")
     tunnels = Path("/dev/net/tun")
     if not tunnels.exists() or tunnels.stat().st_mode & 0o666 != 0o666:
         pytest.skip("not everybody may use /dev/net/tun here, which rootless networks need")
@@ -117,9 +146,9 @@ def _runtime_folder(about: pwd.struct_passwd) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_tasks_and_a_dev_box_run_on_podman(tmp_path: Path, podman: str):
+def test_tasks_and_a_dev_box_run_there(tmp_path: Path, host: str):
     """Two nodes have code, ranks and each other; a task is entered, and cancelled; a box stays; nothing is left."""
-    user = User(tmp_path, podman, BARE_IMAGE)
+    user = User(tmp_path, host, BARE_IMAGE)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "word").write_text("from my folder\n")
     line = 'cat word; echo "$FLOW_NODE_RANK of $FLOW_NUM_NODES"; exit "$FLOW_NODE_RANK"'
@@ -151,4 +180,4 @@ def _until_it_answers(engine: Engine) -> None:
             clock.sleep(0.1)
         else:
             return
-    refuse("Podman's service doesn't answer")
+    refuse("the engine doesn't answer")
