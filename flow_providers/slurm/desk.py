@@ -349,7 +349,7 @@ def put_away(folder: str, bid: Told, row: Optional[Dict[str, str]]) -> bool:
         end = {
             "state": row["state"],
             "at": time.time(),
-            "why": why_it_ended(folder) or complaint(folder),
+            "why": why_it_ended(folder) or (complaint(folder) if row["state"] == "FAILED" else ""),
             "limit": row["limit"],
         }
         write(path, json.dumps(end))

@@ -60,11 +60,6 @@ def read_bid(folder: str) -> Told:
         return {}
     bid["mounts"] = json.loads(content(os.path.join(folder, "mounts")) or b"[]")
     bid["job"] = text_of(os.path.join(folder, "job"))
-    end = load(os.path.join(folder, "end.json"))
-    if end:
-        bid["end"] = end
-    elif bid["job"]:
-        bid["cut"] = why_it_ended(folder)
     nodes = {}
     for name in listed(folder):
         if name.startswith("node-"):
@@ -72,6 +67,12 @@ def read_bid(folder: str) -> Told:
             if report:
                 nodes[name[5:]] = report
     bid["nodes"] = nodes
+    # After what nodes say: who ends them says so first.
+    end = load(os.path.join(folder, "end.json"))
+    if end:
+        bid["end"] = end
+    elif bid["job"]:
+        bid["cut"] = why_it_ended(folder)
     return bid
 
 

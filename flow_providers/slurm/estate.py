@@ -64,6 +64,12 @@ class Found:
         told = self.told.get("nodes", {})
         return {int(rank): told[rank] for rank in sorted(told, key=int)}
 
+    @property
+    def is_out_of_time(self) -> bool:
+        """Whether Slurm ended it, or is ending it, because its time was up."""
+        end = self.end
+        return self.told.get("cut") == "TIME LIMIT" if end is None else end["state"] == "TIMEOUT"
+
     def detail(self) -> str:
         """Return in words what it waits for, or why it ended."""
         end = self.end
@@ -92,7 +98,7 @@ class Found:
             ended_at=ended,
             type_id=told["type_id"],
             detail=self.detail(),
-            ran_out=end is not None and end["state"] == "TIMEOUT",
+            ran_out=end is not None and self.is_out_of_time,
         )
 
 

@@ -12,6 +12,9 @@ from flow_core.domain.run import LogChunk, RunPhase, RunReport
 from flow_core.errors import Conflict, NotFound
 from flow_providers.slurm.estate import Estate, Found
 
+#: How a command ends that Slurm ended: by TERM, or KILL. The helper may take that for the command's own end.
+_KILLED = (128 + 15, 128 + 9)
+
 
 class SlurmLogs:
     """Implements `ports.logs.Logs`."""
@@ -26,7 +29,7 @@ class SlurmLogs:
         world = self._estate.look()
         if any(each not in world.live for each in bid_ids):
             world = self._estate.look(ended=bid_ids)
-        return {bid_id: _reports(world.get(bid_id)) for bid_id in bid_ids}
+        return {bid_id: reports_of(world.get(bid_id)) for bid_id in bid_ids}
 
     def read(self, bid_id: str, rank: int, *, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
         """See `Logs.read`."""
@@ -38,15 +41,20 @@ class SlurmLogs:
         return node_files.parse_log_answer(answer, rank=rank, offset=offset)
 
 
-def _reports(found: Found | None) -> tuple[RunReport, ...]:
+def reports_of(found: Found | None) -> tuple[RunReport, ...]:
+    """Return what the nodes of a bid say; what Slurm ended for its time limit was interrupted, and is no end."""
     if found is None:
         return ()
     # The helper's life is the allocation's: one ends with the other.
     is_up = found.state is BidState.ALLOCATED
+    cut = found.is_out_of_time
     reports = []
     for rank, state in found.nodes.items():
         told = dict(state)
-        if not is_up and told.get("phase") in (RunPhase.WAITING.value, RunPhase.RUNNING.value):
+        phase = told.get("phase")
+        if (not is_up and phase in (RunPhase.WAITING.value, RunPhase.RUNNING.value)) or (
+            cut and phase == RunPhase.EXITED.value and told.get("exit_code") in _KILLED
+        ):
             told.update(phase=RunPhase.INTERRUPTED.value, wants_delivery=False, waiting_for="")
         reports.append(node_files.parse_state(json.dumps(told), rank=rank))
     return tuple(reports)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -20,14 +21,15 @@ GOOD = "#!/bin/bash\n#SBATCH -J mine --gres=gpu:h100:8\n#SBATCH -N 2 -p gpu\n#SB
 
 
 def flow(*words: str, session: Session | None = None, **environ: str) -> Result:
-    """Call `flow` with these words."""
+    """Call `flow` with these words, for somebody whose home is empty."""
 
     def connect(provider: str | None, environ: object) -> Session:
         assert session is not None, "nothing needs a provider"
         return session
 
-    invocation = Invocation(connect=connect, environ=environ, terminal=False)
-    return runner().invoke(cli, list(words), obj=invocation)
+    with TemporaryDirectory() as home:
+        invocation = Invocation(connect=connect, environ={"HOME": home, **environ}, terminal=False)
+        return runner().invoke(cli, list(words), obj=invocation)
 
 
 def explained(*words: str, **environ: str) -> tuple[int, dict[str, Any]]:

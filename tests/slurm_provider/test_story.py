@@ -134,3 +134,29 @@ def test_what_was_lost_is_found_again(user: User):
 
     assert "nap" in told
     assert [] == user.left()
+
+
+def test_slurms_own_time_limit_is_told(user: User):
+    """A task that Slurm's limit ends, a minute at least, is timed-out and says whose limit it was."""
+    options = ("--option", "time=1", "--name", "long", "--yes")
+    said = user.flow("submit", "sleep 86400", "-i", "cpu", *options, code=125)
+    task = user.task("long")
+
+    assert "timed-out" == task["outcome"]
+    assert "it reached Slurm's time limit, 1:00" in task["reason"]
+    assert "Slurm's time limit" in said
+    assert [] == user.left()
+
+
+def test_a_task_that_was_requeued_says_so_and_runs_again(user: User):
+    """One that somebody puts back into the queue at the cluster waits with the reason, and its command starts again."""
+    line = 'echo x >>starts; [ "$(wc -l <starts)" -gt 1 ] || sleep 86400'
+    user.flow("submit", line, "-i", "cpu", "--name", "again", "--yes", "--detach")
+    user.until("again", state="running")
+    [number] = user.cluster.run("squeue", "-h", "-o", "%A").stdout.split()
+    user.cluster.run("scontrol", "requeue", number)
+    user.until("again", waits_for="it was put back into the queue; waiting")
+    task = user.until("again", state="completed")
+
+    assert 0 == task["exit_code"]
+    assert [] == user.left()

@@ -9,6 +9,7 @@ import pytest
 
 from flow_core.domain.bid import BidRequest, BidState, Launch
 from flow_core.domain.money import Price
+from flow_core.domain.run import RunPhase
 from flow_core.domain.shape import parse_shape
 from flow_core.errors import (
     FlowError,
@@ -22,6 +23,8 @@ from flow_core.errors import (
 from flow_providers.slurm import desk
 from flow_providers.slurm.asked import read_options, sbatch_words
 from flow_providers.slurm.errors import translated
+from flow_providers.slurm.estate import Found
+from flow_providers.slurm.logs import reports_of
 from flow_providers.slurm.offers import Offer, minutes_of, offers_of, read_nodes, read_partitions
 from flow_providers.slurm.words import ending_words, state_of, waiting_words
 
@@ -97,6 +100,27 @@ def test_what_slurm_forgot_is_told_by_its_last_words(tmp_path: Path):
         unknown = desk.remembered("4", "")
 
     assert ("TIMEOUT", "REVOKED") == (told["state"], unknown["state"])
+
+
+@pytest.mark.parametrize(
+    ("code", "cut", "expected"),
+    [
+        (143, "TIME LIMIT", RunPhase.INTERRUPTED),
+        (137, "TIME LIMIT", RunPhase.INTERRUPTED),
+        (0, "TIME LIMIT", RunPhase.EXITED),
+        (143, "JOB REQUEUE", RunPhase.EXITED),
+        (143, "", RunPhase.EXITED),
+    ],
+)
+def test_a_command_that_slurms_limit_ended_has_no_end_of_its_own(
+    code: int, cut: str, expected: RunPhase
+):
+    """What TERM or KILL ended while Slurm's time limit did was interrupted; after a requeue it may be its own end."""
+    state = {"phase": "exited", "exit_code": code, "attempt": 0}
+    told = {"job": "7", "quantity": 1, "cut": cut, "nodes": {"0": state}}
+    [report] = reports_of(Found(id="t-abc", told=told, row=row("RUNNING")))
+
+    assert expected is report.phase
 
 
 def test_ends_are_told_apart():

@@ -72,7 +72,10 @@ class User:
         settings = self.home / "config"
         settings.mkdir(exist_ok=True)
         text = f'[slurm]\nfolder = "{self.home}/shared"\npython = "{sys.executable}"\n{more}'
-        (settings / "config.toml").write_text(text, "utf-8")
+        file = settings / "config.toml"
+        # Only when it is another: a watcher that starts at this moment reads it too.
+        if not file.exists() or file.read_text("utf-8") != text:
+            file.write_text(text, "utf-8")
         return {
             "PATH": f"{self.path}{os.pathsep if self.path else ''}{self.cluster.environ['PATH']}",
             "SLURM_CONF": str(self.cluster.config),
