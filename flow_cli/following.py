@@ -92,7 +92,7 @@ def stay_with(
                 launched = True
                 wait.end()
                 _say_launched(invocation, session, view)
-            if tail is not None:
+            if tail is not None and view.reports:
                 tail.pull(wait.end)
             if enough(view):
                 break

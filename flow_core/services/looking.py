@@ -23,11 +23,16 @@ RECENT = timedelta(seconds=15)
 
 
 def look(
-    ports: Ports, records: Sequence[TaskRecord], *, within: timedelta | None = None
+    ports: Ports,
+    records: Sequence[TaskRecord],
+    *,
+    within: timedelta | None = None,
+    asks_nodes: bool = True,
 ) -> list[TaskView]:
     """Return a view of each record, in their order; the provider is asked only about live ones.
 
-    With `within`, nodes that are logged in to for every answer aren't asked again so soon after the watcher did.
+    With `within`, nodes that are logged in to for every answer aren't asked again so soon after the watcher did. Unless
+    it `asks_nodes`, no view has reports.
     """
     asked = [record.bid_id for record in records if record.bid_id is not None and record.is_live]
     bids = {bid.id: bid for bid in ports.provider.market.bids(ids=asked)} if asked else {}
@@ -35,7 +40,7 @@ def look(
         bid.id for bid in bids.values() if bid.state not in (BidState.OPEN, BidState.TERMINATED)
     ]
     allocations = ports.provider.fleet.allocations(holding) if holding else {}
-    reports = _reports(ports, bids, allocations, within)
+    reports = _reports(ports, bids, allocations, within) if asks_nodes else {}
     return [
         TaskView(
             record=record,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from attrs import evolve, frozen
@@ -16,7 +16,7 @@ from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import RECENT, give_back, look
-from flow_core.services.placing import note, options_for
+from flow_core.services.placing import note, options_for, wants_delivery
 from flow_core.services.polling import intervals
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from flow_core.domain.task import TaskSpec
     from flow_core.services.ports import Ports
 
+#: How long, in real time, whoever waits for a task leaves its new nodes alone: at most, and once they have all that the
+#: command needs. Many a command is over by then, and the watcher has its word.
+SILENT, SHORT = timedelta(seconds=1), timedelta(seconds=0.25)
 #: Real seconds to leave a provider alone that didn't answer, unless it says.
 SILENCE_S = 2.0
 
@@ -146,8 +149,9 @@ class Tasks:
         started = ports.clock.now()
         view = TaskView(record=self.record(name))
         waits, seen = intervals(ports.provider.limits.poll_s), ""
+        hearing = _Hearing(ports)
         while True:
-            view, reason, rest = self._glance(view)
+            view, reason, rest = self._glance(view, hearing)
             elapsed = ports.clock.now() - started
             yield Progress(view=view, waiting=reason, elapsed=elapsed)
             if view.state.is_final and (view.record.released or view.record.spec.keep):
@@ -214,7 +218,7 @@ class Tasks:
             note(ports, record.token, "cancelled")
         return record
 
-    def _glance(self, last: TaskView) -> tuple[TaskView, Waiting | None, float]:
+    def _glance(self, last: TaskView, hearing: _Hearing) -> tuple[TaskView, Waiting | None, float]:
         """Return a new view, what it waits for, and how many real seconds to rest at least before the next.
 
         A provider that doesn't answer leaves the last view standing, and is what is waited for.
@@ -222,7 +226,7 @@ class Tasks:
         ports = self._ports
         record = ports.journal.find(last.record.token)
         try:
-            view = look(ports, [record])[0]
+            view = look(ports, [record], asks_nodes=hearing.is_worth_it(record))[0]
             reason = self.waits_for(view)
         except Transient as silence:
             now = ports.provider.clock.now()
@@ -234,3 +238,28 @@ class Tasks:
             since = reason.since if reason is not None else record.created_at
             reason = Waiting(what=f"the watcher can't work: {trouble}", since=since)
         return view, reason, 0.0
+
+
+class _Hearing:
+    """Knows whether the nodes of a task that is waited for can have a word for us yet.
+
+    One that lacks what only the watcher brings has none. Asking it all the same costs it, and the watcher's own
+    asking, time: into a container each comes by a process of its own.
+    """
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        #: Since when there have been nodes that lack something, and when they were first seen to lack nothing more.
+        self._lacking: datetime | None = None
+        self._whole: datetime | None = None
+
+    def is_worth_it(self, record: TaskRecord) -> bool:
+        """Whether to ask the nodes now."""
+        provider, now = self._ports.provider, self._ports.clock.now()
+        rides = provider.limits.images_by_kit
+        if record.membership == 0 and wants_delivery(record.spec, provider, code_rides=rides):
+            if record.began_at is not None:
+                self._lacking = self._lacking or now
+            return self._lacking is not None and now - self._lacking >= SILENT
+        self._whole = self._whole or now
+        return self._lacking is None or now - self._whole >= SHORT
