@@ -75,6 +75,9 @@ class DockerLogs:
         try:
             return self._stretch(node_of(box), offset, limit)
         except NodeUnreachable:
+            kept = self._kept.read(bid_id, rank, offset=offset, limit=limit)
+            if kept is not None:
+                return kept
             files = self._files(box)
             index = node_files.parse_index(files.get("log.index", b""))
             data = files.get("log", b"")[offset : offset + limit]
@@ -108,6 +111,9 @@ class DockerLogs:
         try:
             state, _ = self._talks.ask(node_of(box), "report")
         except FlowError:
+            kept = self._kept.state(record.id, int(box["Labels"][RANK]))
+            if kept is not None:  # it goes, and whoever ends it has kept this since we looked
+                return kept
             try:
                 state = json.loads(self._files(box, "state.json").get("state.json", b"{}"))
             except (FlowError, ValueError):
