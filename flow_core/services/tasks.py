@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from flow_core.services.ports import Ports
 
 #: How long, in real time, whoever waits for a task leaves its new nodes alone: at most, and once they have all that the
-#: command needs. Many a command is over by then, and the watcher has its word.
-SILENT, SHORT = timedelta(seconds=1), timedelta(seconds=0.25)
+#: command needs, for each of the first few. Many a command is over by then, and the watcher has its word.
+SILENT, SHORT, FEW = timedelta(seconds=1), timedelta(seconds=0.25), 4
 #: Real seconds to leave a provider alone that didn't answer, unless it says.
 SILENCE_S = 2.0
 
@@ -262,4 +262,5 @@ class _Hearing:
                 self._lacking = self._lacking or now
             return self._lacking is not None and now - self._lacking >= SILENT
         self._whole = self._whole or now
-        return self._lacking is None or now - self._whole >= SHORT
+        enough = SHORT * min(record.spec.num_instances, FEW)
+        return self._lacking is None or now - self._whole >= enough
