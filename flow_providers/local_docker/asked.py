@@ -84,6 +84,30 @@ def read_options(
     return asked
 
 
+def check_limits(asked: Asked, about: Mapping[str, object]) -> None:
+    """Return if the engine whose `/info` is `about` holds containers to what is asked for.
+
+    Some take a limit and enforce none: those without root on cgroups of version 1, whatever Podman says of itself
+    there. Sources: the Docker Engine API, `SystemInfo`; Docker's manual, "Rootless mode", on limiting resources.
+
+    Raises:
+        InvalidRequest: under `options`, what it doesn't.
+    """
+    wanted = {"memory": (asked.memory, "MemoryLimit"), "cpus": (asked.cpus, "CpuCfsQuota")}
+    security = about.get("SecurityOptions")
+    may_none = about.get("CgroupVersion") == "1" and "rootless" in str(security)
+    lacking = [
+        name
+        for name, (value, can) in wanted.items()
+        if value is not None and (may_none or about.get(can) is False)
+    ]
+    if lacking:
+        raise InvalidRequest(
+            {"options": f"this engine holds no container to its {' or '.join(lacking)}"},
+            hint="leave that out; an engine without root can where cgroups are of version 2",
+        )
+
+
 def absolute(options: Mapping[str, str]) -> dict[str, str]:
     """Return options whose folders mean the same wherever they are read later."""
     told = dict(options)

@@ -148,7 +148,10 @@ class DockerMarket:
         """Refuse what the whole machine could not hold; what others use meanwhile is the kernel's to share out."""
         if asked.cpus is None and asked.memory is None:
             return
+        from flow_providers.local_docker.asked import check_limits
+
         about = self._engine.ask("GET", "/info")
+        check_limits(asked, about)
         wanted = request.quantity * (asked.cpus or 0)
         if wanted > about["NCPU"]:
             raise NoCapacity(

@@ -9,7 +9,7 @@ import pytest
 from flow_core.domain.shape import parse_shape
 from flow_core.errors import InvalidRequest, Misconfigured
 from flow_providers.local_docker import gpus
-from flow_providers.local_docker.asked import read_options
+from flow_providers.local_docker.asked import Asked, check_limits, read_options
 from flow_providers.local_docker.bringing import Progress, registry_of
 from flow_providers.local_docker.fanout import as_it_is_run
 from flow_providers.local_docker.images import is_path
@@ -48,6 +48,33 @@ def test_every_option_that_cannot_be_is_told_at_once(tmp_path: Path):
         read_options(wrong, workspace="/workspace")
 
     assert [] == [name for name in wrong if name not in raised.value.message]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (Asked(memory=1 << 30), ["memory"]),
+        (Asked(cpus=2.0), ["cpus"]),
+        (Asked(memory=1 << 30, cpus=2.0), ["memory", "cpus"]),
+    ],
+)
+def test_a_limit_that_the_engine_does_not_enforce_is_refused(asked: Asked, told: list[str]):
+    """An engine that says it can't limit something is not asked to; one that says nothing is taken to."""
+    can = {"MemoryLimit": True, "CpuCfsQuota": True}
+    rootless = {**can, "SecurityOptions": ["name=seccomp,profile=default", "name=rootless"]}
+    for about in (
+        {"MemoryLimit": False, "CpuCfsQuota": False},
+        {**rootless, "CgroupVersion": "1"},
+    ):
+        with pytest.raises(InvalidRequest) as raised:
+            check_limits(asked, about)
+
+        words = raised.value.problems["options"]
+        assert told == [name for name in ("memory", "cpus") if name in words]
+    check_limits(asked, can)
+    check_limits(asked, {**rootless, "CgroupVersion": "2"})
+    check_limits(asked, {})
+    check_limits(Asked(), {"MemoryLimit": False, "CpuCfsQuota": False})
 
 
 def test_gpus_are_read_from_nvidia_smi():

@@ -147,7 +147,10 @@ def _runtime_folder(about: pwd.struct_passwd) -> Iterator[Path]:
 
 
 def test_tasks_and_a_dev_box_run_there(tmp_path: Path, host: str):
-    """Two nodes have code, ranks and each other; a task is entered, and cancelled; a box stays; nothing is left."""
+    """Two nodes have code, ranks and each other; a task is entered, and cancelled; a box stays; nothing is left.
+
+    A limit that isn't enforced is refused.
+    """
     user = User(tmp_path, host, BARE_IMAGE)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "word").write_text("from my folder\n")
@@ -160,6 +163,9 @@ def test_tasks_and_a_dev_box_run_there(tmp_path: Path, host: str):
     (tmp_path / "code" / "word").write_text("changed\n")
     second = user.run("dev", "--", "cat word; exit 4")
     user.flow("dev", "stop")
+    about = Engine(parse_address(host)).ask("GET", "/info")
+    enforces = about["CgroupVersion"] == "2" or "rootless" not in str(about["SecurityOptions"])
+    small = user.run("submit", "true", "-i", "cpu", "--option", "memory=64m", "--yes", "-d")
 
     assert 1 == both.returncode
     for rank in (0, 1):
@@ -168,6 +174,8 @@ def test_tasks_and_a_dev_box_run_there(tmp_path: Path, host: str):
     assert (3, "from my folder\n") == (entered.returncode, entered.stdout)
     assert "from my folder\n/workspace\n" == first.stdout
     assert (4, "changed\n") == (second.returncode, second.stdout)
+    assert enforces is (small.returncode == 0), small.stderr
+    assert enforces or "holds no container to its memory" in small.stderr
     assert [] == user.left("both-") + user.left("nap-") + user.left("dev-code")
 
 
