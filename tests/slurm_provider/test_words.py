@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -86,6 +87,9 @@ def test_the_reason_for_waiting_is_slurms():
     assert "held: JobHeldUser" == waiting_words(row("PENDING", "JobHeldUser"))
     failed = waiting_words(row("PENDING", "BeginTime"), cut="NODE FAILURE")
     assert "a node failed; waiting: BeginTime" == failed
+    requeued = waiting_words(row("PENDING", "BeginTime"), cut="JOB REQUEUE")
+    assert "it was put back into the queue; waiting: BeginTime" == requeued
+    assert "waiting: QOSMaxGRESPerUser" == waiting_words(row("PENDING", "QOSMaxGRESPerUser"))
     assert "it was preempted; waiting" == waiting_words(row("PENDING"), cut="PREEMPTION")
 
 
@@ -100,6 +104,26 @@ def test_what_slurm_forgot_is_told_by_its_last_words(tmp_path: Path):
         unknown = desk.remembered("4", "")
 
     assert ("TIMEOUT", "REVOKED") == (told["state"], unknown["state"])
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("TIMEOUT|01:00:00", {"state": "TIMEOUT", "limit": "01:00:00"}),
+        ("NODE_FAIL|UNLIMITED", {"state": "NODE_FAIL", "limit": "UNLIMITED"}),
+        ("CANCELLED by 1000|1-00:00:00", {"state": "CANCELLED", "limit": "1-00:00:00"}),
+        ("OUT_OF_MEMORY|10:00", {"state": "OUT_OF_MEMORY", "limit": "10:00"}),
+    ],
+)
+def test_accounting_tells_what_slurm_forgot(tmp_path: Path, said: str, expected: dict[str, str]):
+    """Where accounts are kept, sacct's word counts, without who cancelled it."""
+    sacct = tmp_path / "sacct"
+    sacct.write_text(f"#!/bin/sh\necho '{said}'\n")
+    sacct.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+        assert expected == desk.remembered("4", "")
 
 
 @pytest.mark.parametrize(
