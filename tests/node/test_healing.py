@@ -117,7 +117,7 @@ def test_a_command_that_begins_knows_of_the_notice_that_stands(node, tmp_path, s
     theirs = tmp_path / "SIGNAL.yml"
     if stands:
         theirs.write_text("bid_status: Preempting\nend_time: 2026-02-03T04:05:06Z\n")
-    node.take("cat $FLOW_NOTICE_FILE; echo [$FLOW_NOTICE_DEADLINE]", notice_file=str(theirs))
+    node.take("cat $FLOW_NOTICE_FILE 2>&1; echo [$FLOW_NOTICE_DEADLINE]", notice_file=str(theirs))
     node.home.mkdir(exist_ok=True)
     notice(node)
     node.finish()
