@@ -54,10 +54,10 @@ from flow_core.services.guarding import disarm, guard
 from flow_core.services.idling import PAUSE as LOOK_EVERY
 from flow_core.services.idling import Idling
 from flow_core.services.looking import give_back, look
-from flow_core.services.outbox import Outbox
 from flow_core.services.placing import WAITS, may_be_doubled, note, place, withdraw_doubles
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import rebid, recover
+from flow_core.services.script_serving import ScriptServing
 from flow_core.services.ssh_hosts import publish
 from flow_core.services.starting import SOON, Starting
 
@@ -89,7 +89,7 @@ class Watcher:
         self._renewals = Renewals(ports)
         self._idling = Idling(ports)
         self._starting = Starting(ports)
-        self._outbox = Outbox(ports)
+        self._scripts = ScriptServing(ports)
         self._deadlines: list[datetime] = []
         self._is_starting = False
         self._troubles: dict[str, str] = {}
@@ -120,7 +120,7 @@ class Watcher:
                 view.record, lambda record, view=view: self._drive(view, costs[record.token])
             )
         publish(self._ports, views)
-        self._outbox.serve(views)
+        self._scripts.serve(views)
         self._end_doubles(recent)
         return len(records)
 
