@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: How long, in real time, whoever waits for a task leaves its new nodes alone: at most, and once they have all that the
 #: command needs, for each of the first few. Many a command is over by then, and the watcher has its word.
 SILENT, SHORT, FEW = timedelta(seconds=1), timedelta(seconds=0.25), 4
+#: How often, in real seconds, the journal is asked meanwhile whether the task's record has changed: not more often than
+#: so, nor so many times between two looks.
+GLANCE_S, GLANCES = 0.05, 5
 #: Real seconds to leave a provider alone that didn't answer, unless it says.
 SILENCE_S = 2.0
 
@@ -140,7 +143,8 @@ class Tasks:
     def follow(self, name: str, *, timeout_s: float | None = None) -> Iterator[Progress]:
         """Yield look after look until the task has ended and nothing of it costs money, or is kept on purpose.
 
-        Looks come fast at first, then as often as the provider finds worth it; the caller may stop any time.
+        Looks come fast at first, then as often as the provider finds worth it, and when the watcher has written
+        something of the task down; the caller may stop any time.
 
         Raises:
             WaitTimedOut: `timeout_s` real seconds passed; the message says what was waited for.
@@ -165,7 +169,7 @@ class Tasks:
             if what != seen:  # something moves, so more may follow soon
                 waits, seen = intervals(ports.provider.limits.poll_s), what
             left = timeout_s - elapsed.total_seconds() if timeout_s is not None else float("inf")
-            ports.clock.sleep(min(max(next(waits), rest), max(left, 0.0)))
+            self._rest(view.record, min(max(next(waits), rest), max(left, 0.0)))
 
     def wait(self, name: str, *, timeout_s: float | None = None) -> TaskView:
         """Return the task's view once it has ended; see `follow`."""
@@ -217,6 +221,18 @@ class Tasks:
             )
             note(ports, record.token, "cancelled")
         return record
+
+    def _rest(self, record: TaskRecord, seconds: float) -> None:
+        """Let so much real time pass, or less where the record changes meanwhile; others' changes wake nobody."""
+        journal, clock = self._ports.journal, self._ports.clock
+        until = clock.now() + timedelta(seconds=seconds)
+        seen = journal.changes()
+        while (left := (until - clock.now()).total_seconds()) > 0:
+            clock.sleep(min(max(GLANCE_S, seconds / GLANCES), left))
+            changes = journal.changes()
+            if changes != seen and journal.find(record.token) != record:
+                return
+            seen = changes
 
     def _glance(self, last: TaskView, hearing: _Hearing) -> tuple[TaskView, Waiting | None, float]:
         """Return a new view, what it waits for, and how many real seconds to rest at least before the next.
