@@ -14,6 +14,8 @@ from __future__ import annotations
 import hashlib
 import shlex
 
+from flow_providers.slurm.desk_bids import BEGINS
+
 #: Seconds that a node waits to be given back once its command has ended, unless the task keeps its nodes.
 LINGER_S = 600
 #: What the batch script ends with where a node doesn't see the shared folder.
@@ -24,6 +26,7 @@ UNMOUNTED = 98
 _BATCH = """#!/bin/sh
 # Flow's: each node of this allocation becomes a node of a task. Its command travels below, packed.
 trap : TERM
+echo @BEGINS@
 folder=@FOLDER@
 FLOW_BID=$folder FLOW_LINGER=@LINGER@ FLOW_PYTHON=@PYTHON@ FLOW_IMAGES=@IMAGES@
 export FLOW_BID FLOW_LINGER FLOW_PYTHON FLOW_IMAGES
@@ -71,6 +74,7 @@ def batch_script(
         "@LINGER@": str(linger_s),
         "@PYTHON@": shlex.quote(python),
         "@IMAGES@": images,
+        "@BEGINS@": BEGINS,
         "@UNSEEN@": str(UNSEEN),
         "@UNMOUNTED@": str(UNMOUNTED),
         "@END@": end,

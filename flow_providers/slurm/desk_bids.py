@@ -14,6 +14,8 @@ from typing import Any, Dict, List, Optional
 Told = Dict[str, Any]
 #: Bids whose logs are kept; the oldest go first.
 MOST_ENDED = 200
+#: What the batch script writes first: behind it are Slurm's words of this start, before it those of others.
+BEGINS = "flow-begins"
 ENTRY = struct.Struct("<QIId")
 LOGS = ("state.json", "log", "log.index")
 #: What commands and nodes begin with: nothing of the caller's own but this.
@@ -46,6 +48,12 @@ def why_it_ended(folder: str) -> str:
     return found[-1].replace(" ***", "").split(",")[0].strip() if found else ""
 
 
+def is_cut(folder: str) -> bool:
+    """Whether Slurm ends, or has ended, what runs since the last start, for whatever reason."""
+    said = content(os.path.join(folder, "slurm.out"))[-4096:].decode("utf-8", "replace")
+    return " CANCELLED AT " in said.rpartition(BEGINS + "\n")[2]
+
+
 def complaint(folder: str) -> str:
     """Return the last of what our own script had to complain of; empty where nothing."""
     said = content(os.path.join(folder, "slurm.out"))[-4096:].decode("utf-8", "replace")
@@ -73,6 +81,7 @@ def read_bid(folder: str) -> Told:
         bid["end"] = end
     elif bid["job"]:
         bid["cut"] = why_it_ended(folder)
+        bid["is_cut"] = is_cut(folder)
     return bid
 
 

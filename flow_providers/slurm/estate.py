@@ -29,6 +29,9 @@ LEAST_S, MOST_S = 0.2, 10.0
 EAGERNESS = 0.1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
+#: Ends that are no end of the command's.
+_CUT = ("TIMEOUT", "NODE_FAIL", "PREEMPTED")
+
 Row = Mapping[str, str]
 
 
@@ -65,10 +68,10 @@ class Found:
         return {int(rank): told[rank] for rank in sorted(told, key=int)}
 
     @property
-    def is_out_of_time(self) -> bool:
-        """Whether Slurm ended it, or is ending it, because its time was up."""
+    def is_cut(self) -> bool:
+        """Whether Slurm ended what runs, or is ending it, for a reason of its own or of the cluster's people."""
         end = self.end
-        return self.told.get("cut") == "TIME LIMIT" if end is None else end["state"] == "TIMEOUT"
+        return bool(self.told.get("is_cut")) if end is None else end["state"] in _CUT
 
     def detail(self) -> str:
         """Return in words what it waits for, or why it ended."""
@@ -98,7 +101,7 @@ class Found:
             ended_at=ended,
             type_id=told["type_id"],
             detail=self.detail(),
-            ran_out=end is not None and self.is_out_of_time,
+            ran_out=end is not None and end["state"] == "TIMEOUT",
         )
 
 

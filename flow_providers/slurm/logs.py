@@ -42,12 +42,12 @@ class SlurmLogs:
 
 
 def reports_of(found: Found | None) -> tuple[RunReport, ...]:
-    """Return what the nodes of a bid say; what Slurm ended for its time limit was interrupted, and is no end."""
+    """Return what the nodes of a bid say; what Slurm ended was interrupted, which is no end."""
     if found is None:
         return ()
     # The helper's life is the allocation's: one ends with the other.
     is_up = found.state is BidState.ALLOCATED
-    cut = found.is_out_of_time
+    cut = found.is_cut
     reports = []
     for rank, state in found.nodes.items():
         told = dict(state)

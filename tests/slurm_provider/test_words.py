@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -29,6 +30,9 @@ from flow_providers.slurm.logs import reports_of
 from flow_providers.slurm.offers import Offer, minutes_of, offers_of, read_nodes, read_partitions
 from flow_providers.slurm.words import ending_words, state_of, waiting_words
 
+CUT = (
+    "slurmstepd-n1: error: *** JOB 4 ON n1 CANCELLED AT 2026-11-28T13:33:38 DUE TO JOB REQUEUE ***"
+)
 NOW = datetime(2026, 1, 1, tzinfo=timezone.utc)
 PARTITIONS = """\
 PartitionName=cpu Default=YES MaxNodes=UNLIMITED MaxTime=UNLIMITED RootOnly=NO State=UP DefMemPerCPU=2000
@@ -127,21 +131,26 @@ def test_accounting_tells_what_slurm_forgot(tmp_path: Path, said: str, expected:
 
 
 @pytest.mark.parametrize(
-    ("code", "cut", "expected"),
+    ("code", "said", "expected"),
     [
-        (143, "TIME LIMIT", RunPhase.INTERRUPTED),
-        (137, "TIME LIMIT", RunPhase.INTERRUPTED),
-        (0, "TIME LIMIT", RunPhase.EXITED),
-        (143, "JOB REQUEUE", RunPhase.EXITED),
-        (143, "", RunPhase.EXITED),
+        (143, ["flow-begins", CUT], RunPhase.INTERRUPTED),
+        (137, ["flow-begins", CUT], RunPhase.INTERRUPTED),
+        (0, ["flow-begins", CUT], RunPhase.EXITED),
+        (143, ["flow-begins", CUT, "flow-begins"], RunPhase.EXITED),
+        (143, ["flow-begins"], RunPhase.EXITED),
     ],
 )
-def test_a_command_that_slurms_limit_ended_has_no_end_of_its_own(
-    code: int, cut: str, expected: RunPhase
+def test_a_command_that_slurm_ended_has_no_end_of_its_own(
+    tmp_path: Path, code: int, said: list[str], expected: RunPhase
 ):
-    """What TERM or KILL ended while Slurm's time limit did was interrupted; after a requeue it may be its own end."""
+    """What TERM or KILL ended while Slurm ended all was interrupted; since a later start, it ended by itself."""
+    (tmp_path / "slurm.out").write_text("".join(f"{line}\n" for line in said))
+    (tmp_path / "bid.json").write_text('{"quantity": 1}')
+    (tmp_path / "job").write_text("7")
+    (tmp_path / "node-0").mkdir()
     state = {"phase": "exited", "exit_code": code, "attempt": 0}
-    told = {"job": "7", "quantity": 1, "cut": cut, "nodes": {"0": state}}
+    (tmp_path / "node-0" / "state.json").write_text(json.dumps(state))
+    told = desk.read_bid(str(tmp_path))
     [report] = reports_of(Found(id="t-abc", told=told, row=row("RUNNING")))
 
     assert expected is report.phase
