@@ -24,7 +24,7 @@ _ENDED = re.compile(rb"\x1eflow-ended ([0-9]{1,3})\n")
 #: What srun passes on and never ends with by itself. An endless input may cost the end of standard error, mark and all.
 _A_COMMANDS = range(2, 126)
 _LONGEST = len(b"\x1eflow-ended 255\n")
-#: Lines at the end that may be srun's last words, which are the command's own only where its mark comes after them.
+#: Lines at the end that may be srun's last words; before the command's mark they are its own but for its code.
 _LAST_WORDS = re.compile(rb"(?:\A|(?<=\n))srun: [^\n]*\n?(?:srun: [^\n]*\n?)*\Z")
 #: In the step: `$1` is where it starts, `$2` the node's FLOW_HOME, `$3` its Python, `$4` the line.
 #: It may be quicker than the batch script, so it brings volumes to their paths as that does.
@@ -98,6 +98,8 @@ class Hearing:
     _begun: bool = field(default=False, init=False)
     _code: int | None = field(default=None, init=False)
     _held: bytes = field(default=b"", init=False)
+    #: Lines as srun writes them, just before the command's last mark.
+    _doubtful: bytes = field(default=b"", init=False)
 
     def hear(self, event: NodeEvent) -> Iterator[NodeEvent]:
         """Yield what one event of srun's comes to."""
@@ -109,6 +111,8 @@ class Hearing:
         elif isinstance(event, NodeLost):
             yield event
         elif self._code is not None:
+            if said := self._doubted():
+                yield NodeOutput(self.node, Stream.ERR, said)
             yield NodeExit(self.node, self._code)
         elif self._begun and event.code in _A_COMMANDS:
             yield NodeExit(self.node, event.code)
@@ -129,6 +133,9 @@ class Hearing:
         if ended is not None:
             self._code = int(ended[1])
             said, self._held = self._held[: ended.start()], self._held[ended.end() :]
+            last = _LAST_WORDS.search(said)
+            if last is not None:
+                said, self._doubtful = said[: last.start()], said[last.start() :]
             return said
         keep = self._held.rfind(b"\x1e", max(0, len(self._held) - _LONGEST))
         keep = len(self._held) if keep < 0 else keep
@@ -136,6 +143,11 @@ class Hearing:
         keep = keep if last is None else min(keep, last.start())
         said, self._held = self._held[:keep], self._held[keep:]
         return said
+
+    def _doubted(self) -> bytes:
+        """Return what of the doubtful lines is the command's own: srun tells a code once, at times before the mark."""
+        told = re.compile(rb"srun: error: [^\n]* Exited with exit code %d\n" % (self._code or 0))
+        return self._doubtful if told.search(self._held) else told.sub(b"", self._doubtful, count=1)
 
     def _reason(self) -> str:
         if self._begun:

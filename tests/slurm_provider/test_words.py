@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.bid import BidRequest, BidState, Launch
 from flow_core.domain.money import Price
-from flow_core.domain.run import RunPhase
+from flow_core.domain.run import RunPhase, Stream
 from flow_core.domain.shape import parse_shape
 from flow_core.errors import (
     FlowError,
@@ -22,12 +23,14 @@ from flow_core.errors import (
     QuotaExceeded,
     Transient,
 )
+from flow_core.ports.shell import NodeExit, NodeOutput
 from flow_providers.slurm import desk
 from flow_providers.slurm.asked import read_options, sbatch_words
 from flow_providers.slurm.errors import translated
 from flow_providers.slurm.estate import Found
 from flow_providers.slurm.logs import reports_of
 from flow_providers.slurm.offers import Offer, minutes_of, offers_of, read_nodes, read_partitions
+from flow_providers.slurm.steps import Hearing
 from flow_providers.slurm.words import ending_words, state_of, waiting_words
 
 CUT = (
@@ -154,6 +157,31 @@ def test_a_command_that_slurm_ended_has_no_end_of_its_own(
     [report] = reports_of(Found(id="t-abc", told=told, row=row("RUNNING")))
 
     assert expected is report.phase
+
+
+BEGUN, ENDED = b"\x1eflow-begun\n", b"\x1eflow-ended 7\n"
+SRUN = b"srun: error: n1: task 0: Exited with exit code 7\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ([BEGUN, b"err\n", ENDED, SRUN], b"err\n"),
+        ([BEGUN, b"err\n", SRUN, ENDED], b"err\n"),
+        ([BEGUN, b"err\n" + SRUN, ENDED, SRUN], b"err\n" + SRUN),
+        ([BEGUN, b"err\n", SRUN, SRUN, ENDED], b"err\n" + SRUN),
+        ([BEGUN, b"srun: of mine\n", ENDED, SRUN], b"srun: of mine\n"),
+    ],
+)
+def test_srun_tells_a_code_once(written: list[bytes], expected: bytes):
+    """srun's own line about a step's code, before the last mark or after it, is not the command's; others are."""
+    at = Node(id="t/0", rank=0, state=NodeState.RUNNING)
+    hearing = Hearing(at)
+    events = [NodeOutput(at, Stream.ERR, each) for each in written]
+    said = [each for event in [*events, NodeExit(at, 7)] for each in hearing.hear(event)]
+
+    assert expected == b"".join(each.data for each in said if isinstance(each, NodeOutput))
+    assert NodeExit(at, 7) == said[-1]
 
 
 def test_ends_are_told_apart():
