@@ -40,9 +40,8 @@ class SlurmShell:
             if isinstance(place, str):
                 lost.append(NodeLost(call.node, place))
             else:
-                steps.append(
-                    Call(node=call.node, line=step_line(place, call.line), stdin=call.stdin)
-                )
+                line = step_line(place, call.line, has_input=call.stdin != b"")
+                steps.append(Call(node=call.node, line=line, stdin=call.stdin))
         yield from lost
         hearings = {step.node.id: Hearing(step.node) for step in steps}
         with closing(self._estate.login.run_many(steps, timeout_s=timeout_s)) as events:

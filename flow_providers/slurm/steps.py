@@ -34,8 +34,11 @@ _ENTER = (
 )
 _STEP = (
     f"printf '\\036flow-begun\\n' >&2; {_ENTER}"
-    ' sh -c "$4"; code=$?; printf \'\\036flow-ended %d\\n\' "$code" >&2; exit "$code"'
+    ' sh -c "$4"; code=$?; printf \'\\036flow-ended %d\\n\' "$code" >&2;'
 )
+#: srun tells a code in a line of its own, at times between the command's last ones. So a step tells srun of it only
+#: where its input may cost the mark.
+_TELLS, _TELLS_NOT = ' exit "$code"', " exit 0"
 _AT_TERMINAL = (
     f"{_ENTER}"
     ' if [ -n "$4" ]; then exec sh -c "$4"; fi;'
@@ -64,13 +67,14 @@ class Place:
         return f"{self.folder}/node-{self.rank}"
 
 
-def step_line(place: Place, line: str) -> str:
+def step_line(place: Place, line: str, *, has_input: bool) -> str:
     """Return what runs `line` on a node, told on the login node; whatever is in it, it is one word.
 
     The helper is run by the Python that settings name, not by the one that a node may have of old.
     """
     line = line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
-    return f"exec {_srun(place)} sh -c {shlex.quote(_STEP)} flow {_words(place, line)}"
+    step = _STEP + (_TELLS if has_input else _TELLS_NOT)
+    return f"exec {_srun(place)} sh -c {shlex.quote(step)} flow {_words(place, line)}"
 
 
 def terminal_line(place: Place, line: str | None, *, has_terminal: bool) -> str:

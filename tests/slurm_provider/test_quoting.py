@@ -33,7 +33,7 @@ NASTY = (
 @given(TYPED)
 def test_a_line_is_one_word_of_a_step(line: str):
     """A shell makes of a step's line the words that srun is to have, the line itself last."""
-    words = shlex.split(step_line(PLACE, line))
+    words = shlex.split(step_line(PLACE, line, has_input=False))
 
     assert [
         "flow",
@@ -53,7 +53,7 @@ def test_a_real_shell_agrees(tmp_path: Path, line: str):
     srun.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["sh", "-c", step_line(PLACE, line)], env=env, cwd=tmp_path, capture_output=True, check=True
+        ["sh", "-c", step_line(PLACE, line, has_input=False)], env=env, cwd=tmp_path, capture_output=True, check=True
     )
 
     assert line == done.stdout.decode()
