@@ -53,7 +53,11 @@ def test_a_real_shell_agrees(tmp_path: Path, line: str):
     srun.chmod(0o755)
     env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     done = subprocess.run(
-        ["sh", "-c", step_line(PLACE, line, has_input=False)], env=env, cwd=tmp_path, capture_output=True, check=True
+        ["sh", "-c", step_line(PLACE, line, has_input=False)],
+        env=env,
+        cwd=tmp_path,
+        capture_output=True,
+        check=True,
     )
 
     assert line == done.stdout.decode()
