@@ -1,4 +1,4 @@
-"""The engine's HTTP API, over a Unix socket or TCP, without a library for it.
+"""The engine's HTTP API, over a Unix socket or TCP, by the standard library alone.
 
 The docker SDK does the same with requests and urllib3, whose import alone takes longer than all that a command here
 asks of the engine; see docs/decisions/0007-docker-without-its-sdk.md. Each request has a connection of its own: on a
@@ -10,6 +10,7 @@ Source: the Docker Engine API, version 1.41, https://docs.docker.com/engine/api/
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import struct
@@ -24,7 +25,6 @@ from attrs import frozen
 from flow_core.domain.run import Stream
 from flow_providers.local_docker.address import Address
 from flow_providers.local_docker.errors import meant, refusal, unreached
-from flow_providers.local_docker.exchanges import Answer, send, status_alone
 
 if TYPE_CHECKING:
     from flow_providers.local_docker.plugs import Plug
@@ -60,7 +60,7 @@ class Engine:
         """
         with self._answer(method, path, query=query, body=body, data=data, fine=fine) as answer:
             raw = answer.read()
-        if not raw or "json" not in answer.headers.get("content-type", ""):
+        if not raw or "json" not in (answer.getheader("Content-Type") or ""):
             return None
         return json.loads(raw)
 
@@ -80,24 +80,26 @@ class Engine:
     ) -> Iterator[dict[str, Any]]:
         """Yield the JSON values that an answer brings one after the other, as they come."""
         with self._answer(method, path, query=query, data=data, headers=headers) as answer:
-            for line in answer.lines():
+            for line in answer:
                 if line.strip():
                     yield json.loads(line)
 
     def hijacked(self, path: str, body: object) -> Hijacked:
         """Post `body` and return the connection, which from then on carries bytes both ways."""
+        connection = _Connection(self.address, timeout_s=HIJACK_S, half_closes=True)
         text = json.dumps(body).encode()
         headers = {"Content-Type": "application/json", "Connection": "Upgrade", "Upgrade": "tcp"}
-        plug = self._plug(HIJACK_S, half_closes=True)
         try:
-            send(plug, "POST", quote(path), headers=headers, body=text)
-            status = status_alone(plug)
-            rest = plug.recv(65_536) if status not in (101, 200) else b""
+            connection.request("POST", quote(path), body=text, headers=headers)
+            plug: Plug = connection.sock
+            head = _head(plug)
         except OSError as error:
-            plug.close()
+            connection.close()
             raise unreached(error, str(self.address)) from error
+        status = int(head.split(None, 2)[1])
         if status not in (101, 200):
-            plug.close()
+            rest = plug.recv(65_536)
+            connection.close()
             raise refusal(meant(status, _words(rest)), _words(rest))
         plug.settimeout(None)
         return Hijacked(plug)
@@ -113,31 +115,30 @@ class Engine:
         data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         fine: Iterable[int] = (),
-    ) -> Iterator[Answer]:
+    ) -> Iterator[http.client.HTTPResponse]:
+        connection = self._connection()
         target = quote(path) + ("?" + urlencode(_plain(query)) if query else "")
         kind = "application/x-tar" if body is None else "application/json"
         given = data if body is None else json.dumps(body).encode()
         sent = {**({"Content-Type": kind} if given is not None else {}), **(headers or {})}
-        plug = self._plug(ANSWER_S)
         try:
-            send(plug, method, target, headers=sent, body=given)
-            answer = Answer(plug)
+            connection.request(method, target, body=given, headers=sent)
+            answer = connection.getresponse()
             if answer.status >= 400:
                 words = _words(answer.read())
                 status = meant(answer.status, words)
                 if status not in fine:
                     raise refusal(status, words)
             yield answer
+        except http.client.HTTPException as error:
+            raise unreached(OSError(str(error) or "it broke off"), str(self.address)) from error
         except OSError as error:
             raise unreached(error, str(self.address)) from error
         finally:
-            plug.close()
+            connection.close()
 
-    def _plug(self, timeout_s: float, *, half_closes: bool = False) -> Plug:
-        try:
-            return self.address.connected(timeout_s, half_closes=half_closes)
-        except OSError as error:
-            raise unreached(error, str(self.address)) from error
+    def _connection(self) -> http.client.HTTPConnection:
+        return _Connection(self.address)
 
 
 @frozen
@@ -175,6 +176,30 @@ class Hijacked:
                 return b""
             found += data
         return found
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(
+        self, address: Address, *, timeout_s: float = ANSWER_S, half_closes: bool = False
+    ) -> None:
+        super().__init__("localhost" if address.path else address.host, timeout=timeout_s)
+        self._address = address
+        self._timeout_s = timeout_s
+        self._half_closes = half_closes
+
+    def connect(self) -> None:
+        self.sock = self._address.connected(self._timeout_s, half_closes=self._half_closes)
+
+
+def _head(plug: Plug) -> str:
+    """Read an answer's head and not a byte more: what follows belongs to the stream."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = plug.recv(1)
+        if not byte:
+            raise ConnectionResetError(0, "it broke off")
+        head += byte
+    return head.decode("latin-1")
 
 
 def _words(raw: bytes) -> str:
