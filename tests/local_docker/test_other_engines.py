@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -41,6 +43,7 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
         env = dict(os.environ)
         if request.param != "root's Podman":
             about = _rootless()
+            stack.enter_context(_alone())
             user = {"user": about.pw_uid, "group": about.pw_gid, "extra_groups": []}
             os.chown(folder, about.pw_uid, about.pw_gid)
             runtime = stack.enter_context(_runtime_folder(about))
@@ -129,6 +132,14 @@ def _rootless() -> pwd.struct_passwd:
     if not tunnels.exists() or tunnels.stat().st_mode & 0o666 != 0o666:
         pytest.skip("not everybody may use /dev/net/tun here, which rootless networks need")
     return about
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """While entered, no other test is that user, who has one folder for what runs, and one set of ids."""
+    with Path(tempfile.gettempdir(), f"{ROOTLESS}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager
