@@ -8,6 +8,7 @@ with `CI=true` they fail. No registry is asked for images: they are made from De
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,14 @@ def refuse(why: str) -> None:
 
 
 @contextmanager
+def _in_turn() -> Iterator[None]:
+    """While entered, no other engine starts here: two at once take each other's bridge and chains."""
+    with Path(tempfile.gettempdir(), "flow-engine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def started_engine(folder: Path, *more: str) -> Iterator[str]:
     """Start an engine with all its files in `folder`, and yield its address; `more` are words for `dockerd`."""
     host = f"unix://{folder}/docker.sock"
@@ -88,10 +97,13 @@ def started_engine(folder: Path, *more: str) -> Iterator[str]:
         *("--log-level", "warn"),
         *more,
     ]
+    turn = ExitStack()
+    turn.enter_context(_in_turn())
     with (folder / "log").open("ab") as log:
         daemon = subprocess.Popen(command, stdout=log, stderr=log)
     try:
-        _until_it_answers(Engine(parse_address(host)), daemon, folder / "log")
+        with turn:
+            _until_it_answers(Engine(parse_address(host)), daemon, folder / "log")
         yield host
     finally:
         daemon.terminate()
