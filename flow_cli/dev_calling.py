@@ -150,7 +150,7 @@ def _run(
 def _run_at_once(
     invocation: Invocation, session: Session, record: TaskRecord, entry: Entry, line: str | None
 ) -> int | None:
-    """Run the line, or a shell, where the box was reached before and has its files; None where it was not run."""
+    """Run the line, or a shell, where the box was reached before, once it has its files; None where it was not run."""
     box = session.dev_box
     box.touch(record)
     node = box.reach(record) if record.last_node else None

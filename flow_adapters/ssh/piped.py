@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import selectors
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -121,11 +122,18 @@ class Client:
             self._ssh.stdin.close()
 
     def leave(self) -> None:
-        """End the input, and wait a little for the command to end with it."""
+        """End the input, and wait a little for the command to end with it.
+
+        A client that others go through ends with the last of them.
+        """
         self.end_input()
-        with suppress(subprocess.TimeoutExpired):
+        try:
             self._ssh.wait(GRACE_S)
-        self.close()
+        except subprocess.TimeoutExpired:
+            threading.Thread(target=self._ssh.wait, name="flow-ssh-door", daemon=True).start()
+            self._shut()
+        else:
+            self.close()
 
     def pieces(self) -> Iterator[tuple[Stream, bytes]]:
         """Yield what the command says until it has said all.
@@ -169,11 +177,14 @@ class Client:
             if self._ssh.poll() is None:
                 self._ssh.kill()
             self._ssh.wait()
-            self._ready.close()
-            for each in (self._ssh.stdin, self._ssh.stdout, self._ssh.stderr):
-                if each is not None:
-                    with suppress(BrokenPipeError):
-                        each.close()
+            self._shut()
+
+    def _shut(self) -> None:
+        self._ready.close()
+        for each in (self._ssh.stdin, self._ssh.stdout, self._ssh.stderr):
+            if each is not None:
+                with suppress(BrokenPipeError):
+                    each.close()
 
     def _end(self) -> None:
         """Tell the command to end, by a client of its own: what has begun is found by its group's number."""

@@ -205,3 +205,21 @@ def test_who_comes_after_an_upload_shares_its_connection(met, node, shell, tmp_p
     assert [[NodeExit(node, 0)]] * 2 == sent
     assert b"SSH_CONNECTION=" + after.out.strip() in kept
     assert [] == living(shell, node, [each.decode() for each in of_the_first])
+
+
+def test_who_goes_through_a_door_outlasts_it(met, node, tmp_path):
+    """A call through a door goes on when nobody may follow it any more."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    (folder / "a").write_text("a")
+    using = met.shell()
+    list(using.upload([node], packed(folder, tmp_path / "t.tar"), target=str(tmp_path / "target")))
+    line = "echo begun; until [ -e go ]; do sleep 0.1; done; exit 5"
+    with closing(using.run_many([Call(node=node, line=line, lone=True)])) as events:
+        next(events)
+        other = Answer(
+            using, node, "touch go"
+        )  # by a connection of ours, before which the door is shut
+        last = list(events)[-1]
+
+    assert (0, NodeExit(node, 5)) == (other.code, last)
