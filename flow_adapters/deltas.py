@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -52,6 +53,13 @@ class Deltas:
     def __init__(self, archive: Path) -> None:
         self.archive = archive
         self._contents: dict[Path, Contents | None] = {}
+
+    def foresee(self) -> None:
+        """Read what `since` is likely to need, while its answer isn't wanted yet: this snapshot and the one before."""
+        with suppress(OSError):
+            self._read(self.archive)
+            others = (path for path in self.archive.parent.glob("*.tar") if path != self.archive)
+            self._read(max(others, key=lambda path: path.stat().st_mtime_ns, default=self.archive))
 
     def since(self, has: str, dirty: Collection[str]) -> Delta:
         """Return what to send to a place with the snapshot `has`, but for the paths `dirty`; "" is none.

@@ -1,4 +1,7 @@
-"""Where a client of OpenSSH's that has uploaded lets those that come after it share its connection, for a while."""
+"""Where a client of OpenSSH's that has uploaded lets those that come after it share its connection, for a while.
+
+A call takes its place: the session that it has is one that nobody has to log in for.
+"""
 
 from __future__ import annotations
 
@@ -42,6 +45,15 @@ class Doors:
     def hold(self, client: Client) -> None:
         """Have this client keep the door."""
         self._holder = client
+
+    def taken(self, node: Node) -> Client | None:
+        """Return the client that waits behind the door to `node`, which is the caller's from now on."""
+        with self._lock:
+            holder = self._holder
+            if holder is None or self._behind != node.id or holder.has_ended:
+                return None
+            self._holder = None
+        return holder
 
     def close(self) -> None:
         """Let nobody through any more; who went through goes on."""

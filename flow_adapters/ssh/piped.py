@@ -106,6 +106,11 @@ class Client:
         """Whether the node has said so; before, what is said on standard error may be ssh's own."""
         return self._head.leader is not None
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether the client has, the connection with it."""
+        return self._ssh.poll() is not None
+
     def send(self, pieces: Iterable[bytes]) -> None:
         """Send input to the command; one that stops reading gets no more."""
         assert self._ssh.stdin is not None
@@ -114,6 +119,12 @@ class Client:
                 rest = memoryview(piece)
                 while rest:
                     rest = rest[self._ssh.stdin.write(rest) :]
+
+    def go_on(self, line: str, *, timeout_s: float | None) -> None:
+        """Have what an upload left there become a line, which has no input."""
+        self._ends = None if timeout_s is None else time.monotonic() + timeout_s
+        self.send([os.fsencode(line)])
+        self.end_input()
 
     def end_input(self) -> None:
         """Say that no more comes."""
@@ -209,12 +220,18 @@ class Client:
 
 def called(way: Way, line: str, *, timeout_s: float | None) -> Generator[NodeEvent, None, bool]:
     """Yield what happens as it happens; return whether anything did, for where not the call may be made again."""
-    node = way.node
-    assert node.address is not None
     try:
         client = Client(way, line, timeout_s=timeout_s)
     except OSError:
         return False
+    return (yield from attended(client, way.node, timeout_s=timeout_s))
+
+
+def attended(
+    client: Client, node: Node, *, timeout_s: float | None
+) -> Generator[NodeEvent, None, bool]:
+    """Do as `called` does, with a client that is at work."""
+    assert node.address is not None
     try:
         for stream, data in client.pieces():
             yield NodeOutput(node, stream, data)
@@ -250,14 +267,15 @@ def uploaded(
         client = Client(way, line, has_input=True, keeps_door=way.keeps_door)
     except OSError:
         return False
-    talk = Talk()
+    talk, deltas = Talk(), Deltas(archive)
+    deltas.foresee()
     is_held = False
     try:
         for stream, data in client.pieces():
             for said in talk.take(stream, data):
                 if "has" in said:
-                    delta = Deltas(archive).since(said["has"], said["dirty"])
-                    client.send(_sent(delta, archive, stay=way.keeps_door))
+                    delta = deltas.since(said["has"], said["dirty"])
+                    client.send(_sent(delta, archive))
                     if not way.keeps_door:
                         client.end_input()
                 elif said.get("there"):
@@ -277,9 +295,9 @@ def uploaded(
     return True
 
 
-def _sent(delta: Delta, archive: Path, *, stay: bool) -> Iterator[bytes]:
+def _sent(delta: Delta, archive: Path) -> Iterator[bytes]:
     with archive.open("rb") as file:
-        yield head_of(delta, stay=stay)
+        yield head_of(delta)
         yield from delta.pieces(file)
 
 

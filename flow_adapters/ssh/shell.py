@@ -291,10 +291,20 @@ class SshShell:
         return Way(self._ssh, node, self.ssh_options(node), self._sudo_for(node), door, keeps)
 
     def _called(self, call: Call, timeout_s: float | None) -> Events:
-        """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection."""
+        """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection.
+
+        What has just uploaded there, and waits, becomes the call: to log in takes longer than most calls.
+        """
         node = call.node
-        way = self._way(node) if node.id not in self._called_before else None
+        waiting = self._doors.taken(node)
+        way = None if waiting is not None or node.id in self._called_before else self._way(node)
         self._called_before.add(node.id)
+        if waiting is not None:
+            from flow_adapters.ssh.piped import attended
+
+            waiting.go_on(call.line, timeout_s=timeout_s)
+            yield from attended(waiting, node, timeout_s=timeout_s)
+            return
         if way is not None:
             from flow_adapters.ssh.piped import called
 
@@ -309,8 +319,9 @@ class SshShell:
         way = self._way(node, keeps_door=True)
         if way is not None:
             from flow_adapters.ssh.piped import uploaded
+            from flow_adapters.ssh.upload_talk import staying
 
-            line = self._line(node, text, keeps_code=True)
+            line = self._line(node, staying(text) if way.keeps_door else text, keeps_code=True)
             if (yield from uploaded(way, line, Path(bundle.location), hold=self._doors.hold)):
                 return
         yield from self._upload(nodes, bundle, text)

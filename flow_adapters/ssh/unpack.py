@@ -4,8 +4,7 @@ Arguments: the folder, and the digest of what it shall hold. It first says, as a
 of the snapshot that came last), which of that one's files are `dirty` (changed or gone since), and whether there is a
 `way` to its fellows. A line of JSON answers: the `size` of the tar that follows, whether that does `complete` what is
 here or is all of it, which paths are `gone`, and either whether to `keep` a copy for fellows (`{"kept": PATH}` says
-where, until the input ends), whether to `stay` (`{"there": true}` says that all is done, but for the end of the
-input), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
+where, until the input ends), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
 `{"again": WHY}` that it did not, after which the tar is read from the input).
 
 The tar is unpacked beside its place, and only when all of it has come, moved there file by file. So a connection
@@ -13,22 +12,25 @@ that breaks changes nothing, a link that lies in the folder is replaced and neve
 outside. What an earlier snapshot brought and this one lacks is removed, unless it was changed here.
 `.flow-upload/digest` in the folder says what it holds; while files are moved it says nothing.
 
-Python 3.8, standard library only: nodes have what their image has.
+Python 3.8, standard library only: nodes have what their image has. Somebody waits for its first word, so what takes
+long to load is loaded while that is on its way.
 """
+
+# ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH105, PTH106, PTH108, PTH110, PTH112, PTH113, PTH114, PTH118, PTH123
+# ruff: noqa: PTH208, SIM105
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
-import shlex
-import shutil
 import stat
-import subprocess
 import sys
 import time
-from contextlib import suppress
-from pathlib import Path
-from typing import Any, BinaryIO
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from typing import Any, BinaryIO
 
 PLACE = ".flow-upload"
 #: More than these and all is sent.
@@ -37,73 +39,74 @@ MOST_DIRTY = 2_000
 TICK_S = 0.02
 
 
-def main(folder: Path, digest: str) -> int:
+def main(folder: str, digest: str) -> int:
     """Ask for what the folder lacks of the snapshot; return the exit code."""
-    import fcntl
-
     os.umask(0o022)
-    place = folder / PLACE
-    if place.is_symlink():
+    place = os.path.join(folder, PLACE)
+    if os.path.islink(place):
         return complain(f"{place} is a link, and must be a folder")
-    place.mkdir(parents=True, exist_ok=True)
-    lock = os.open(str(place / "lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    os.makedirs(place, exist_ok=True)
+    lock = os.open(os.path.join(place, "lock"), os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
-    marker = place / "digest"
-    has = marker.read_text() if marker.exists() else ""
+    marker = os.path.join(place, "digest")
+    has = content(marker)
     if has == digest:
         return 0
-    known = load(place / "manifest") or rode_along(folder)
+    known = load(os.path.join(place, "manifest")) or rode_along(folder)
     lies: dict[str, bool] = {}
     dirty = [path for path, seen in known.items() if has and look(folder, path, lies) != seen]
     if not known or len(dirty) > MOST_DIRTY:
         has, dirty = "", []
     say({"has": has, "dirty": dirty, "way": config() is not None})
-    head, rest = heard()
-    for old in [*place.glob("stage-*"), *place.glob("kept-*")]:
-        shutil.rmtree(old) if old.is_dir() else old.unlink()
-    stage = place / f"stage-{os.getpid()}"
-    stage.mkdir(0o700)
-    kept = place / f"kept-{os.getpid()}"
+    import shutil
+
+    for old in os.listdir(place):
+        if old.startswith(("stage-", "kept-")):
+            left = os.path.join(place, old)
+            shutil.rmtree(left) if os.path.isdir(left) else os.unlink(left)
+    stage = os.path.join(place, f"stage-{os.getpid()}")
+    os.mkdir(stage, 0o700)
+    kept = os.path.join(place, f"kept-{os.getpid()}")
     try:
+        head, rest = heard()
         problem = receive(stage, head, rest, kept if head.get("keep") else None)
         if problem:
             return complain(problem)
-        if marker.exists():
-            marker.unlink()
+        if os.path.exists(marker):
+            os.unlink(marker)
         gone = set(head.get("gone", ())) if head.get("complete") else set(known)
         entries = settle(stage, folder, known, gone)
+        came_at = time.monotonic()
         if head.get("complete"):
             entries = {**{path: known[path] for path in known if path not in gone}, **entries}
-        write(place / "manifest", json.dumps(entries))
+        write(os.path.join(place, "manifest"), json.dumps(entries))
         write(marker, digest)
-        if head.get("stay"):
-            os.close(lock)
-            say({"there": True})
-        if head.get("keep") or head.get("stay"):
-            while os.read(0, 1 << 16):
-                pass
+        while head.get("keep") and os.read(0, 1 << 16):
+            pass
     except OSError as error:
         return complain(f"{error.filename2 or error.filename or folder}: {error.strerror}")
     finally:
         shutil.rmtree(stage, ignore_errors=True)
-        if kept.exists():
-            kept.unlink()
+        if os.path.exists(kept):
+            os.unlink(kept)
+    time.sleep(max(came_at + TICK_S - time.monotonic(), 0))  # noqa: TID251  # on a node
     return 0
 
 
-def rode_along(folder: Path) -> dict[str, Any]:
+def rode_along(folder: str) -> dict[str, Any]:
     """Return what the node script brought itself and is here as it came."""
     import tarfile
+    from pathlib import Path
 
     lies: dict[str, bool] = {}
     found = {}
     try:
-        with tarfile.open(str(Path(flow_home(), "code.had"))) as tar:
+        with tarfile.open(os.path.join(flow_home(), "code.had")) as tar:
             for each in tar:
-                here = folder / each.name
-                content = tar.extractfile(each) if each.isfile() else None
+                here = Path(folder, each.name)
+                came = tar.extractfile(each) if each.isfile() else None
                 if real(folder, each.name, lies) and (
-                    (content and here.is_file() and here.read_bytes() == content.read())
+                    (came and here.is_file() and here.read_bytes() == came.read())
                     or (each.isdir() and here.is_dir())
                     or (each.issym() and here.is_symlink())
                 ):
@@ -113,8 +116,10 @@ def rode_along(folder: Path) -> dict[str, Any]:
     return found
 
 
-def receive(stage: Path, head: Any, rest: bytes, kept: Path | None) -> str:
+def receive(stage: str, head: Any, rest: bytes, kept: str | None) -> str:
     """Put the files that come into `stage`; return what went wrong, or nothing."""
+    import shutil
+
     size = head["size"]
     if head.get("fellow"):
         problem = pulled(stage, head, size)
@@ -123,22 +128,24 @@ def receive(stage: Path, head: Any, rest: bytes, kept: Path | None) -> str:
             return ""
         say({"again": problem})
         shutil.rmtree(stage)
-        stage.mkdir(0o700)
+        os.mkdir(stage, 0o700)
     if kept is None:
         return unpack(stage, 0, rest, size)
-    with os.fdopen(os.open(str(kept), os.O_WRONLY | os.O_CREAT, 0o600), "wb") as copy:
+    with open(os.open(kept, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as copy:
         problem = unpack(stage, 0, rest, size, copy)
     if not problem:
-        say({"kept": str(kept.absolute())})
+        say({"kept": os.path.abspath(kept)})
     return problem
 
 
-def pulled(stage: Path, head: Any, size: int) -> str:
+def pulled(stage: str, head: Any, size: int) -> str:
     """Unpack what a fellow has kept; return what went wrong, or nothing."""
-    line = ["ssh", "-F", str(config()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T"]
-    line += [head["fellow"], "exec cat " + shlex.quote(head["path"])]
+    import shlex
+    import subprocess
     import tempfile
 
+    line = ["ssh", "-F", str(config()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T"]
+    line += [head["fellow"], "exec cat " + shlex.quote(head["path"])]
     with tempfile.TemporaryFile() as words:
         ssh = subprocess.Popen(
             line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, bufsize=0
@@ -154,66 +161,73 @@ def pulled(stage: Path, head: Any, size: int) -> str:
     return told[-1] if told else problem or f"ssh ended with {code}"
 
 
-def unpack(stage: Path, source: int, rest: bytes, size: int, copy: BinaryIO | None = None) -> str:
+def unpack(stage: str, source: int, rest: bytes, size: int, copy: BinaryIO | None = None) -> str:
     """Put the files of a tar of `size` bytes into `stage`; return what went wrong, or nothing."""
-    line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", str(stage)]
-    tar = subprocess.Popen(line, stdin=subprocess.PIPE, bufsize=0)
-    assert tar.stdin is not None
+    line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", stage]
+    reads, writes = os.pipe()
+    its_input = [(os.POSIX_SPAWN_DUP2, reads, 0)]
+    tar = os.posix_spawnp("tar", line, os.environ, file_actions=its_input)
+    os.close(reads)
     come, data, is_read = len(rest), rest, True
     while True:
         if copy is not None:
             copy.write(data)
         try:
             while is_read and data:
-                data = data[tar.stdin.write(data) :]
+                data = data[os.write(writes, data) :]
         except BrokenPipeError:
             is_read = False
         data = os.read(source, min(1 << 20, size - come)) if come < size else b""
         come += len(data)
         if not data:
             break
-    tar.stdin.close()
-    code = tar.wait()
+    os.close(writes)
+    status = os.waitpid(tar, 0)[1]
     if come != size:
         return f"{come} of the archive's {size} bytes came"
-    return f"tar ended with {code}" if code else ""
+    return f"tar ended with {status >> 8 or -status}" if status else ""
 
 
-def settle(stage: Path, folder: Path, known: Any, gone: set[str]) -> dict[str, Any]:
+def settle(stage: str, folder: str, known: Any, gone: set[str]) -> dict[str, Any]:
     """Remove what is gone, move what has come to its place; return what it looks like there."""
     came: list[str] = []
     arrived(stage, "", came)
     lies: dict[str, bool] = {}
     for path in sorted(gone - set(came), reverse=True):
         if path in known and look(folder, path, lies) == known[path]:
-            with suppress(OSError):  # a folder with something else in it
-                (folder / path).rmdir() if len(known[path]) == 1 else (folder / path).unlink()
+            remove(folder, path, is_folder=len(known[path]) == 1)
     for path in came:
         if (
             len(known.get(path, ())) == 1
-            and not (stage / path).is_dir()
+            and not os.path.isdir(f"{stage}/{path}")
             and real(folder, path, lies)
         ):
-            with suppress(OSError):
-                (folder / path).rmdir()  # ours, and a file now
+            remove(folder, path, is_folder=True)  # ours, and a file now
     move(stage, folder)
-    time.sleep(TICK_S)  # noqa: TID251  # on a node
     lies = {}
     return {path: look(folder, path, lies) for path in came}
 
 
-def arrived(folder: Path, above: str, into: list[str]) -> None:
+def remove(folder: str, path: str, *, is_folder: bool) -> None:
+    """Remove what is there, unless it is a folder with something in it."""
+    try:
+        os.rmdir(f"{folder}/{path}") if is_folder else os.unlink(f"{folder}/{path}")
+    except OSError:
+        pass
+
+
+def arrived(folder: str, above: str, into: list[str]) -> None:
     """Add the path of everything in `folder`."""
-    with os.scandir(str(folder)) as entries:
+    with os.scandir(folder) as entries:
         for entry in entries:
             if not above and entry.name == PLACE:
                 continue
             into.append(above + entry.name)
             if entry.is_dir(follow_symlinks=False):
-                arrived(Path(entry.path), above + entry.name + "/", into)
+                arrived(entry.path, above + entry.name + "/", into)
 
 
-def look(folder: Path, path: str, lies: dict[str, bool]) -> list[int] | None:
+def look(folder: str, path: str, lies: dict[str, bool]) -> list[int] | None:
     """Return what changes with a file: all of it, or a folder's mode alone; None where it isn't, or behind a link."""
     try:
         seen = os.lstat(f"{folder}/{path}")
@@ -226,7 +240,7 @@ def look(folder: Path, path: str, lies: dict[str, bool]) -> list[int] | None:
     return [seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
 
 
-def real(folder: Path, path: str, lies: dict[str, bool]) -> bool:
+def real(folder: str, path: str, lies: dict[str, bool]) -> bool:
     """Whether every folder on the way to `path` is one, and no link; `lies` remembers."""
     above = path.rpartition("/")[0]
     if not above:
@@ -240,28 +254,32 @@ def real(folder: Path, path: str, lies: dict[str, bool]) -> bool:
     return lies[above]
 
 
-def move(source: Path, folder: Path) -> None:
+def move(source: str, folder: str) -> None:
     """Move everything in `source` to `folder`: files replace files and links, folders are shared."""
-    with os.scandir(str(source)) as entries:
+    with os.scandir(source) as entries:
         for entry in entries:
-            goal = folder / entry.name
+            goal = os.path.join(folder, entry.name)
             if entry.is_symlink() or entry.is_file(follow_symlinks=False):
-                os.replace(entry.path, str(goal))  # noqa: PTH105  # twice as fast on many files
+                os.replace(entry.path, goal)
             elif entry.is_dir(follow_symlinks=False) and entry.name != PLACE:
                 mode = stat.S_IMODE(entry.stat(follow_symlinks=False).st_mode)
-                Path(entry.path).chmod(mode | 0o700)
-                if goal.is_symlink() or goal.is_file():
-                    goal.unlink()
-                goal.mkdir(exist_ok=True)
-                goal.chmod(mode | 0o700)
-                move(Path(entry.path), goal)
-                goal.chmod(mode)
+                os.chmod(entry.path, mode | 0o700)
+                if os.path.islink(goal) or os.path.isfile(goal):
+                    os.unlink(goal)
+                os.makedirs(goal, exist_ok=True)
+                os.chmod(goal, mode | 0o700)
+                move(entry.path, goal)
+                os.chmod(goal, mode)
 
 
-def config() -> Path | None:
+def config() -> str | None:
     """Return the settings by which `ssh` finds fellows; None where there are none, or there is no ssh."""
-    path = Path(flow_home(), "ssh", "config")
-    return path if path.exists() and shutil.which("ssh") else None
+    path = os.path.join(flow_home(), "ssh", "config")
+    if not os.path.exists(path):
+        return None
+    import shutil
+
+    return path if shutil.which("ssh") else None
 
 
 def flow_home() -> str:
@@ -281,19 +299,29 @@ def heard() -> tuple[Any, bytes]:
     return json.loads(line), rest
 
 
-def load(path: Path) -> Any:
+def content(path: str) -> str:
+    """Return the text of a file of ours; "" where there is none."""
+    try:
+        with open(path) as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
+
+
+def load(path: str) -> Any:
     """Return what a file of ours holds; {} where there is none that can be read."""
     try:
-        return json.loads(path.read_text())
+        return json.loads(content(path))
     except (OSError, ValueError):
         return {}
 
 
-def write(path: Path, text: str) -> None:
+def write(path: str, text: str) -> None:
     """Replace a file of ours as a whole."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.write_text(text)
-    fresh.replace(path)
+    fresh = f"{path}.new"
+    with open(fresh, "w") as file:
+        file.write(text)
+    os.replace(fresh, path)
 
 
 def say(what: Any) -> None:
@@ -309,4 +337,4 @@ def complain(problem: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(sys.argv[1], sys.argv[2]))

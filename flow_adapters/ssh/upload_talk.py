@@ -16,6 +16,9 @@ from flow_core.domain.run import Stream
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 _TAIL = 2_000
+#: What the line of an upload that stays says once all is there; then it becomes the line that is its further input.
+_STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec sh -c "$1"
+"""
 
 
 def upload_line(bundle: Bundle, *, target: str) -> str:
@@ -23,6 +26,11 @@ def upload_line(bundle: Bundle, *, target: str) -> str:
     script = (resources.files("flow_adapters.ssh") / "unpack.py").read_text("utf-8")
     words = shlex.join(["-c", script, target, bundle.digest])
     return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
+
+
+def staying(line: str) -> str:
+    """Return the line of an upload that says `there`, and becomes the line that its further input is, if any."""
+    return f"({line}){_STAY}"
 
 
 def head_of(delta: Delta, **more: object) -> bytes:

@@ -187,39 +187,72 @@ def test_folders_of_odd_names_are_entered(met, make_shell, node, tmp_path):
     assert f"{Path(place)}\n".encode() == Answer(shell, node, "pwd", lone=True).out
 
 
-def test_who_comes_after_an_upload_shares_its_connection(met, node, shell, tmp_path):
-    """The call after an upload has the same connection; when the shell has closed, what kept it has ended."""
-    folder, target = tmp_path / "tree", str(tmp_path / "target")
-    folder.mkdir()
-    (folder / "a").write_text("a")
-    archives = [
-        packed(folder, tmp_path / f"{digest}.tar", digest=digest) for digest in ("d1", "d2")
-    ]
-    using = met.shell()
-    sent = [list(using.upload([node], each, target=target)) for each in archives]
-    of_the_first = Answer(shell, node, f"pgrep -f 'python3 -c .* {target} d1$'").out.split()
-    kept = Path("/proc", of_the_first[-1].decode(), "environ").read_bytes().split(b"\0")
-    after = Answer(using, node, "echo $SSH_CONNECTION", lone=True)
-    using.close()
+@pytest.fixture
+def brought(met, node, tmp_path) -> SshShell:
+    """A shell that has uploaded something just now."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("a")
+    shell = met.shell()
+    bundle = packed(tmp_path / "tree", tmp_path / "t.tar")
+    assert [NodeExit(node, 0)] == list(shell.upload([node], bundle, target=str(tmp_path / "to")))
+    return shell
 
-    assert [[NodeExit(node, 0)]] * 2 == sent
-    assert b"SSH_CONNECTION=" + after.out.strip() in kept
+
+@pytest.mark.parametrize("end", ["exit 7", "exit 255", "kill -TERM $$", "kill -KILL 0"])
+def test_who_comes_after_an_upload_logs_in_no_more(met, node, brought, end):
+    """The call is made where the upload was, and what it finds there is what any call does, empty input too."""
+    line = f"pwd; umask; grep Sig /proc/self/status; env -u _ | sort; cat; echo err >&2; {end}"
+    before = met.calls
+    after = Answer(brought, node, line, lone=True)
+    assert before == met.calls
+    usual = lone(met, node, line)
+    found, wanted = (
+        [each for each in answer.out.splitlines() if not each.startswith(b"SSH_C")]
+        for answer in (after, usual)
+    )
+
+    assert (wanted, usual.err, usual.code) == (found, after.err, after.code)
+
+
+def test_a_second_upload_shares_the_connection_of_the_first(met, node, shell, brought, tmp_path):
+    """And so does a terminal; when the shell has closed, what kept the connection has ended."""
+    target = str(tmp_path / "to")
+    bundle = packed(tmp_path / "tree", tmp_path / "u.tar", digest="d2")
+    of_the_first = Answer(shell, node, f"pgrep -f '[e]nv PYTHONUTF8=1 .* {target} d1'").out.split()
+    kept = Path("/proc", of_the_first[-1].decode(), "environ").read_bytes().split(b"\0")
+    (again,) = brought.upload([node], bundle, target=target)
+    seen = tmp_path / "seen"
+    code = brought.attach(node, f"echo $SSH_CONNECTION >{seen}")
+    brought.close()
+
+    assert (NodeExit(node, 0), 0) == (again, code)
+    assert b"SSH_CONNECTION=" + seen.read_bytes().strip() in kept
     assert [] == living(shell, node, [each.decode() for each in of_the_first])
 
 
-def test_who_goes_through_a_door_outlasts_it(met, node, tmp_path):
-    """A call through a door goes on when nobody may follow it any more."""
-    folder = tmp_path / "tree"
-    folder.mkdir()
-    (folder / "a").write_text("a")
-    using = met.shell()
-    list(using.upload([node], packed(folder, tmp_path / "t.tar"), target=str(tmp_path / "target")))
+def test_who_comes_after_an_upload_can_be_ended(node, shell, brought):
+    """Who stops listening ends it, and one that takes too long is lost."""
+    with closing(brought.run_many([Call(node=node, line=PIDS, lone=True)])) as events:
+        pids = pids_of(events)
+
+    assert [] == living(shell, node, pids)
+
+
+def test_who_comes_after_an_upload_has_its_time(node, brought):
+    """One that takes longer is lost."""
+    assert (
+        "did not end within 1 s"
+        in Answer(brought, node, "exec sleep 60", lone=True, timeout_s=1).lost
+    )
+
+
+def test_who_comes_after_an_upload_outlasts_its_door(node, brought):
+    """The call goes on when nobody may share its connection any more."""
     line = "echo begun; until [ -e go ]; do sleep 0.1; done; exit 5"
-    with closing(using.run_many([Call(node=node, line=line, lone=True)])) as events:
+    with closing(brought.run_many([Call(node=node, line=line, lone=True)])) as events:
         next(events)
-        other = Answer(
-            using, node, "touch go"
-        )  # by a connection of ours, before which the door is shut
+        # By a connection of ours, before which the door is shut.
+        other = Answer(brought, node, "touch go")
         last = list(events)[-1]
 
     assert (0, NodeExit(node, 5)) == (other.code, last)
