@@ -35,7 +35,7 @@ def problems_of(path, text: str) -> dict[str, str]:
     }
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_what_is_written_reads_back_the_same(tmp_path_factory, spec):
     """A task survives its text."""
     path = tmp_path_factory.getbasetemp() / "same.yaml"
@@ -53,7 +53,7 @@ def test_a_file_is_written_whole(path):
     assert [path] == list(path.parent.iterdir())
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_other_readers_of_yaml_agree(spec):
     """What is written means the same to a reader that follows YAML 1.1."""
     assert task_to_mapping(spec) == task_to_mapping(

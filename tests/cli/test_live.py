@@ -41,8 +41,8 @@ def rows(draw: st.DrawFn) -> Row:
         released=outcome is not None,
     )
     return Row(
-        view=TaskView(record=found, allocation=draw(st.none() | strategies.allocations())),
-        quote=draw(st.none() | strategies.quotes()),
+        view=TaskView(record=found, allocation=draw(st.none() | strategies.allocations)),
+        quote=draw(st.none() | strategies.quotes),
         spent=draw(strategies.spends),
         is_estimate=draw(st.booleans()),
     )

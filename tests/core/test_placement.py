@@ -33,7 +33,7 @@ specs = st.builds(
     region=st.sampled_from([None, None, "east", "west"]),
 )
 markets = st.lists(
-    strategies.quotes(), max_size=6, unique_by=lambda each: (each.type_id, each.region)
+    strategies.quotes, max_size=6, unique_by=lambda each: (each.type_id, each.region)
 )
 
 

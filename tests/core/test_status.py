@@ -32,7 +32,7 @@ views = st.builds(
     TaskView,
     record=strategies.records,
     bid=st.none() | strategies.bids,
-    allocation=st.none() | strategies.allocations(),
+    allocation=st.none() | strategies.allocations,
     reports=st.lists(strategies.reports, max_size=3, unique_by=lambda each: each.rank).map(tuple),
 )
 

@@ -25,7 +25,7 @@ def problems_of(**changes: object) -> dict[str, str]:
     return caught.value.problems
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_what_exists_is_well_formed(spec):
     """No task that could be made breaks a rule, nor does one changed into another."""
     assert {} == problems_with(spec)

@@ -40,7 +40,7 @@ def read(**raw: object) -> TaskSpec:
     return task_from_mapping({"command": "true", **raw})
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_what_is_written_reads_back_the_same(spec):
     """A task survives its plain form, and the plain form survives JSON."""
     plain = json.loads(json.dumps(task_to_mapping(spec)))
@@ -48,7 +48,7 @@ def test_what_is_written_reads_back_the_same(spec):
     assert spec == task_from_mapping(plain)
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_the_plain_form_is_the_smallest(spec):
     """No key is written whose absence would mean the same."""
     plain = task_to_mapping(spec)

@@ -35,7 +35,7 @@ def test_the_schema_is_one():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-@given(strategies.task_specs())
+@given(strategies.task_specs)
 def test_every_task_validates(spec):
     """The plain form of any task is accepted."""
     assert [] == list(JUDGE.iter_errors(json.loads(json.dumps(task_to_mapping(spec)))))
