@@ -13,7 +13,6 @@ from attrs import field, frozen
 from flow_core.domain.money import Price
 from flow_core.domain.price_walk import CALM, STORMY
 from flow_core.domain.shape import InstanceShape
-from flow_providers.mock.rows import MarketRow
 from flow_providers.mock.rules import Mood
 
 #: The share of a market that others hold for good, where there are others.
@@ -107,13 +106,16 @@ MARKETS: tuple[MarketOnOffer, ...] = (
 )
 
 
-def wandered(market: MarketRow, *, seed: str, mood: Mood, move: int) -> Price:
-    """Return the crowd's price after its move number `move`: a walk that is drawn back to the market's base.
+def wandered(
+    crowd: Price, *, market: str, base: Price, floor: Price, seed: str, mood: Mood, move: int
+) -> Price:
+    """Return a crowd's price after move number `move` of the market of that id: a walk drawn back to the base.
 
     Deterministic in its arguments, so that a world is the same however often it was looked at.
     """
     if mood is Mood.QUIET:
-        return market.crowd
+        return crowd
     walk = CALM if mood is Mood.CALM else STORMY
-    chance = random.Random(f"{seed}/{market.id}/{move}")
-    return walk.moved(market.crowd, base=market.base, floor=market.floor, chance=chance)
+    return walk.moved(
+        crowd, base=base, floor=floor, chance=random.Random(f"{seed}/{market}/{move}")
+    )

@@ -194,7 +194,15 @@ def _market_changes(world: World, rules: Rules, market_id: str, at: datetime) ->
     if market.forced_until is not None and market.forced_until <= at:
         market = evolve(market, forced=None, forced_since=None, forced_until=None, crowd_since=at)
     if market.moves_at is not None and market.moves_at <= at:
-        moved = wandered(market, seed=world.meta.seed, mood=rules.mood, move=int(at.timestamp()))
+        moved = wandered(
+            market.crowd,
+            market=market.id,
+            base=market.base,
+            floor=market.floor,
+            seed=world.meta.seed,
+            mood=rules.mood,
+            move=int(at.timestamp()),
+        )
         since = market.crowd_since if moved == market.crowd else at
         market = evolve(market, crowd=moved, crowd_since=since, moves_at=rules.next_move(at))
     world.markets.put(market)

@@ -162,7 +162,7 @@ def test_a_key_given_twice_is_refused(path):
         ("command: &a [*a]\n", "task.yaml:1", "refers to itself"),
         ("", "task.yaml: command", "is missing"),
         ("# nothing\n", "task.yaml: command", "is missing"),
-        ("[" * 1500, "task.yaml", "nested too deeply"),
+        ("[\n" * 1500, "task.yaml", "nested too deeply"),
     ],
 )
 def test_what_is_no_task_is_told_with_its_place(path, text, place, words):

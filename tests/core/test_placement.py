@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from flow_core.domain.bid import Quote
@@ -35,6 +35,19 @@ specs = st.builds(
 markets = st.lists(
     strategies.quotes, max_size=6, unique_by=lambda each: (each.type_id, each.region)
 )
+
+
+@st.composite
+def served(draw: st.DrawFn) -> tuple[TaskSpec, list[Quote], Price | None]:
+    """A task, a market with something that fits it, dear though it is, and a ceiling."""
+    task, market, ceiling = draw(specs), draw(markets), draw(limits)
+    fitting = quote(
+        draw(st.sampled_from([2, 20, 50])),
+        type_id="t4",
+        shape=task.instance_type or H100,
+        region=task.region or "east",
+    )
+    return task, draw(st.permutations([*market, fitting])), ceiling
 
 
 def dollars(amount: int) -> Price:
@@ -100,12 +113,11 @@ def test_the_cheapest_that_fits_is_chosen(task, market, ceiling):
         assert plan is (PriceTooLow if fitting else NoCapacity)
 
 
-@settings(suppress_health_check=[HealthCheck.filter_too_much])
-@given(specs, markets, limits)
-def test_a_limit_is_within_its_bounds(task, market, ceiling):
+@given(served())
+def test_a_limit_is_within_its_bounds(asked):
     """A limit of the user's is kept; another is at least the floor and never above the ceiling."""
-    plan = chosen(task, market, ceiling)
-    assume(isinstance(plan, Plan))
+    task, market, ceiling = asked
+    plan = choose(task, market, ceiling=ceiling)
 
     assert plan.limit >= plan.quote.floor
     assert plan.limit_why
@@ -129,11 +141,11 @@ def test_a_plan_is_the_same_twice(task, market, ceiling, chance):
     assert plan == chosen(task, shuffled, ceiling)
 
 
-@given(specs, markets, limits)
-def test_every_quote_has_its_say(task, market, ceiling):
+@given(served())
+def test_every_quote_has_its_say(asked):
     """Each quote is the chosen one or was rejected, once, in so many words."""
-    plan = chosen(task, market, ceiling)
-    assume(isinstance(plan, Plan))
+    task, market, ceiling = asked
+    plan = choose(task, market, ceiling=ceiling)
     told = [plan.quote, *(each.quote for each in plan.rejected)]
 
     assert len(market) == len(told)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
+from pathlib import Path
 
 from tests.house import tree
 
@@ -22,12 +24,9 @@ def test_no_python_file_is_longer_than_a_reader_can_hold():
 def test_every_test_says_what_it_shows():
     """Each test function has a docstring, those of the conformance kit included."""
     silent = [
-        f"{tree.relative(path)}:{node.lineno} {node.name}"
+        f"{tree.relative(path)}:{test}"
         for path in tree.python_files("tests", "flow_providers")
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.name.startswith("test_")
-        and not ast.get_docstring(node)
+        for test in silence(path)[1]
     ]
 
     assert [] == silent
@@ -38,9 +37,22 @@ def test_every_python_file_says_why_it_is_there():
     silent = [
         tree.relative(path)
         for path in tree.python_files(*tree.PACKAGES, "tests")
-        if "samples" not in path.parts
-        and (parsed := ast.parse(path.read_text("utf-8"))).body
-        and not ast.get_docstring(parsed)
+        if "samples" not in path.parts and silence(path)[0]
     ]
 
     assert [] == silent
+
+
+@cache
+def silence(path: Path) -> tuple[bool, list[str]]:
+    """Whether a file has code but no docstring, and its tests that have none, each with its line; parsed once."""
+    text = path.read_text("utf-8")
+    parsed = ast.parse(text)
+    tests = [
+        f"{node.lineno} {node.name}"
+        for node in (ast.walk(parsed) if "def test_" in text else ())
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    return bool(parsed.body) and not ast.get_docstring(parsed), tests

@@ -24,22 +24,15 @@ def run_and_end(prints: list[str], nodes: int = 1) -> flow.Task:
 
 
 @given(prints=lines, count=st.integers(0, 40))
-def test_a_tail_is_the_last_lines(prints: list[str], count: int):
-    """`tail=n` gives exactly the last n lines of the whole log, or all of them."""
+def test_a_log_holds_what_was_printed(prints: list[str], count: int):
+    """Every printed line is in the log, in order, to the last one; `tail=n` is exactly its last n lines, or all."""
     task = run_and_end(prints)
+    printed = [line for line in task.logs() if not line.startswith("flow: ")]
     whole = task.logs().data().split(b"\n")[:-1]
-
     tail = task.logs(tail=count).data()
 
-    assert b"".join(line + b"\n" for line in whole[max(0, len(whole) - count) :]) == tail
-
-
-@given(prints=lines)
-def test_a_log_holds_what_was_printed(prints: list[str]):
-    """Every printed line is in the log, in order, and the last one too."""
-    printed = [line for line in run_and_end(prints).logs() if not line.startswith("flow: ")]
-
     assert [line for line in prints if not line.startswith("flow: ")] == printed
+    assert b"".join(line + b"\n" for line in whole[max(0, len(whole) - count) :]) == tail
 
 
 def test_lines_of_several_nodes_carry_their_rank():
