@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 CODE := flow flow_core flow_adapters flow_providers flow_cli
 SHELL := /bin/sh
+# Hundreds of processes load the same modules here: they are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 
@@ -49,7 +51,7 @@ check: static test-fast  ## before each commit: format, lint, imports, types, fa
 .PHONY: test
 test: static  ## everything: the checks and every test
 	$(BIN)/pytest -m 'not slow' -q -n auto
-	$(BIN)/pytest -m slow -q -n auto --dist loadgroup --durations=40
+	$(BIN)/pytest -m slow -q -n auto --dist loadfile --durations=40
 
 .PHONY: test-fast
 test-fast: venv  ## the tests that take no time

@@ -26,6 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 #: Tests that share an engine or a cluster, which takes longer to start than they do: one worker runs them all.
 SHARING = ("tests/local_docker/", "tests/slurm/", "tests/slurm_provider/")
 
+#: What takes longest, in the order in which it is begun: nothing long may be left for the end, when workers are idle.
+LONG = (
+    *SHARING, "tests/stories/", "tests/third_party/", "tests/docs/", "tests/notebooks/", "tests/meeting/",
+    "tests/sim_nodes/", "tests/mock/", "tests/app/",
+)  # fmt: skip
+
 #: Tests whose every one starts shells, servers or machines, or plays for many seconds: slow, whatever each takes.
 REAL = (
     "tests/conformance/tiny/", "tests/core/test_auction.py", "tests/core/test_backtest.py",
@@ -38,21 +44,38 @@ REAL = (
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep each file's tests on one worker, mark those of real parts as slow, and give slow ones another try.
+    """Put long tests first, mark those of real parts as slow, and give slow ones another try.
 
     Slow tests start real processes, which race on a machine with few cores. One that fails is run again, twice at
     most, and pytest says so; a test that fails three times has failed. Each rerun is a bug to be found.
     """
     again = config.pluginmanager.hasplugin("rerunfailures")
+    items.sort(key=_turn)
     for item in items:
-        place = item.nodeid.partition("::")[0]
-        group = next((each for each in SHARING if place.startswith(each)), place)
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(group))
-        if place.startswith(REAL):
+        if item.nodeid.startswith(REAL):
             item.add_marker(pytest.mark.slow)
         if again and item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """With `--dist loadfile`, let one worker run all that share an engine or a cluster, and begin with what is long."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadSharing(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return next(filter(nodeid.startswith, SHARING), nodeid.partition("::")[0])
+
+    config.option.loadscopereorder = False
+    return LoadSharing(config, log)
+
+
+def _turn(item: pytest.Item) -> int:
+    found = (at for at, place in enumerate(LONG) if item.nodeid.startswith(place))
+    return next(found, len(LONG))
 
 
 @pytest.fixture(scope="session")
