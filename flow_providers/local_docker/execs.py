@@ -13,6 +13,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from flow_core.domain.allocation import Node
+from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import Conflict, FlowError, NodeUnreachable, NotFound
 from flow_providers.local_docker.engine import Engine, Hijacked
 from flow_providers.local_docker.facts import WORKSPACE
@@ -118,6 +119,17 @@ class Execs:
         except NotFound:
             return False
         return bool(state["Running"]) and not state.get("Restarting")
+
+
+def as_it_is_run(line: str) -> str:
+    """Return a line in which the node helper is found whatever Pythons the image has."""
+    return line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
+
+
+def leaving(program: str) -> list[str]:
+    """Return how a program of ours is run that a line takes the place of: what is left of its input when it ends."""
+    then = 'set -- "$(cat)" && [ -n "$1" ] && exec /bin/sh -c "$1"'
+    return ["/bin/sh", "-c", f'"$FLOW_PYTHON" -c "$0" && {then}', node_file(program)]
 
 
 def ours(program: str, *arguments: str) -> list[str]:

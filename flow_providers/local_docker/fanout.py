@@ -8,9 +8,8 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import FlowError
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.local_docker.execs import Execs, Started
@@ -21,11 +20,17 @@ _CODE_S = 5.0
 _LOOK_S = 0.02
 
 
-def run_together(execs: Execs, calls: Sequence[Call], *, timeout_s: float | None) -> Events:
-    """Start every call and yield what happens; closing ends what still runs."""
+def run_together(
+    execs: Execs,
+    calls: Sequence[Call],
+    *,
+    begin: Callable[[Call], Started],
+    timeout_s: float | None,
+) -> Events:
+    """Start every call by `begin` and yield what happens; closing ends what still runs."""
     events: queue.Queue[NodeEvent] = queue.Queue(_WAITING)
     over = threading.Event()
-    runs = [_Run(execs, call, events, over, timeout_s=timeout_s) for call in calls]
+    runs = [_Run(execs, call, events, over, begin=begin, timeout_s=timeout_s) for call in calls]
     threads = [threading.Thread(target=run.attend, daemon=True) for run in runs]
     for thread in threads:
         thread.start()
@@ -44,11 +49,6 @@ def run_together(execs: Execs, calls: Sequence[Call], *, timeout_s: float | None
             thread.join()
 
 
-def as_it_is_run(line: str) -> str:
-    """Return a line in which the node helper is found whatever Pythons the image has."""
-    return line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
-
-
 class _Run:
     def __init__(
         self,
@@ -57,12 +57,14 @@ class _Run:
         events: queue.Queue[NodeEvent],
         over: threading.Event,
         *,
+        begin: Callable[[Call], Started],
         timeout_s: float | None,
     ) -> None:
         self._execs = execs
         self._call = call
         self._events = events
         self._over = over
+        self._begin = begin
         self._timeout_s = timeout_s
         self._deadline = None if timeout_s is None else time.monotonic() + timeout_s
         self._started: Started | None = None
@@ -74,8 +76,7 @@ class _Run:
         node = self._call.node
         reads = self._call.stdin != b""
         try:
-            command = ["/bin/sh", "-c", as_it_is_run(self._call.line)]
-            self._started = self._execs.start(node, command, reads=reads)
+            self._started = self._begin(self._call)
             if self._over.is_set():
                 self.end()
                 return

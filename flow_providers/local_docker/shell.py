@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,7 +15,7 @@ from flow_core.domain.code import Bundle
 from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import FlowError
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
-from flow_providers.local_docker.execs import Execs
+from flow_providers.local_docker.execs import Execs, Started, as_it_is_run
 from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.talks import Talks
 
@@ -40,7 +41,7 @@ class DockerShell:
             return self._on_each(calls, self._delivered)
         from flow_providers.local_docker.fanout import run_together
 
-        return run_together(self._execs, calls, timeout_s=timeout_s)
+        return run_together(self._execs, calls, begin=self._begun, timeout_s=timeout_s)
 
     def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
         """See `RemoteShell.upload`."""
@@ -69,6 +70,15 @@ class DockerShell:
         with ThreadPoolExecutor(_LANES) as pool:
             yield from pool.map(act, given)
 
+    def _begun(self, call: Call) -> Started:
+        """Start a call; a lone one in the place of the conversation that there is, for that takes no time."""
+        line = as_it_is_run(call.line)
+        is_simple = call.lone and call.stdin == b""
+        started = self._talks.become(call.node, line) if is_simple else None
+        if started is not None:
+            return started
+        return self._execs.start(call.node, ["/bin/sh", "-c", line], reads=call.stdin != b"")
+
     def _delivered(self, call: Call) -> NodeEvent:
         """Give a node its delivery in the conversation that there is: starting its helper for it takes longer."""
         try:
@@ -84,10 +94,13 @@ class DockerShell:
         from flow_adapters.deltas import Deltas
 
         told: dict[str, object] = {"target": place, "digest": bundle.digest}
+        deltas = Deltas(Path(bundle.location))
+        ahead = threading.Thread(target=deltas.foresee)
+        ahead.start()
         try:
             head, _ = self._talks.ask(node, f"known {json.dumps(told)}")
+            ahead.join()
             if not head["known"]:
-                deltas = Deltas(Path(bundle.location))
                 delta = deltas.since(head["has"], head["dirty"])
                 words = f"unpack {json.dumps({**told, **delta.head})}"
                 head, _ = self._talks.ask(node, words, Sent(deltas.archive, delta))

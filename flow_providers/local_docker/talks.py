@@ -11,7 +11,7 @@ from typing import Any
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.errors import FlowError, NodeUnreachable
-from flow_providers.local_docker.execs import Execs, Started, ours
+from flow_providers.local_docker.execs import Execs, Started, leaving
 
 #: Seconds that an answer may take; a machine that swaps is slow, a container that is stopped is silent.
 _ANSWER_S = 20.0
@@ -47,6 +47,15 @@ class Talks:
                     raise
             return talk.ask(self._execs, node, words, given)
 
+    def become(self, node: Node, line: str) -> Started | None:
+        """Have the conversation with the node, if there is one, become a line without input, and return that."""
+        with self._lock:
+            talk = self._talks.pop(node.id, None)
+        if talk is None:
+            return None
+        with talk.lock:
+            return talk.become(self._execs, node, line)
+
     def is_open(self, node: Node) -> bool:
         """Whether there is a conversation with the node already; it may have broken off."""
         with self._lock:
@@ -79,7 +88,7 @@ class _Talk:
         try:
             if self.started is None:
                 self._heard = b""
-                self.started = execs.start(node, ours("serve.py"), reads=True)
+                self.started = execs.start(node, leaving("serve.py"), reads=True)
                 self._frames = self.started.wire.frames()
                 self.started.wire.plug.settimeout(_ANSWER_S)
             self.started.wire.plug.sendall(words.encode("utf-8", "surrogateescape") + b"\n")
@@ -93,6 +102,20 @@ class _Talk:
         except FlowError:
             self.end()
             raise
+
+    def become(self, execs: Execs, node: Node, line: str) -> Started | None:
+        if self.started is None:
+            return None
+        try:
+            self.ask(execs, node, "leave", ())
+            self.started.wire.plug.sendall(line.encode("utf-8", "surrogateescape"))
+            self.started.wire.end_input()
+            self.started.wire.plug.settimeout(None)
+        except (OSError, FlowError):
+            self.end()
+            return None
+        started, self.started = self.started, None
+        return started
 
     def end(self) -> None:
         if self.started is not None:

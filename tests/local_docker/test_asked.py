@@ -11,7 +11,7 @@ from flow_core.errors import InvalidRequest, Misconfigured
 from flow_providers.local_docker import gpus
 from flow_providers.local_docker.asked import Asked, check_limits, read_options
 from flow_providers.local_docker.bringing import Progress, registry_of
-from flow_providers.local_docker.fanout import as_it_is_run
+from flow_providers.local_docker.execs import as_it_is_run
 from flow_providers.local_docker.images import is_path
 from flow_providers.local_docker.labels import id_of
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -41,6 +42,31 @@ def test_a_box_is_a_container_and_each_image_another(user: User):
     for stop in stops:
         assert "is ended, for local-docker can't pause" in stop.stderr
     assert [] == user.left("dev-code")
+
+
+def test_a_line_that_follows_a_change_is_as_any_other(user: User):
+    """It finds the same signals, variables and empty input, its code is the command's own, and Ctrl-C ends it."""
+    code = user.home / "code"
+    code.mkdir()
+    (code / "word").write_text("one\n")
+    user.run("dev", "-i", "cpu", "--yes", "--", "true")
+    signals, variables = "grep Sig /proc/self/status", "env | grep -v -e ^_= -e FLOW_CALL | sort"
+    (code / "word").write_text("two\n")
+    brought, usual = (
+        user.run("dev", "--", f"cat word; umask; {signals}; {variables}; cat; exit 3")
+        for _ in range(2)
+    )
+    (code / "word").write_text("three\n")
+    ending = user.begin("dev", "--", "cat word; exec sleep 4321")
+    assert ending.stdout is not None
+    word = ending.stdout.readline()
+    ending.send_signal(signal.SIGINT)
+    ending.communicate(timeout=HANGS_S)
+    left = user.run("dev", "--", "grep -c 432[1] /proc/*/cmdline | grep -c :1").stdout
+
+    assert (3, usual.stdout) == (brought.returncode, brought.stdout), brought.stderr
+    assert "two\n" == brought.stdout[:4]
+    assert (b"three\n", "0\n") == (word, left)
 
 
 def test_an_image_is_a_container_that_stays(tmp_path: Path, docker_host: str):
