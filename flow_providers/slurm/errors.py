@@ -29,6 +29,7 @@ _NO_ANSWER = (
     "protocol authentication error", "munge", "resource temporarily unavailable",
 )  # fmt: skip
 _QUOTA = ("violates accounting/qos policy", "maxsubmit", "job limit", "quota", "limit exceeded")
+_ACCOUNTS = ("invalid account", "invalid qos")
 _LOGIN = ("access/permission denied", "user not found", "user's group not permitted")
 _NEVER = (
     "requested node configuration is not available", "more processors requested than permitted",
@@ -74,6 +75,11 @@ def translated(answer: Mapping[str, Any], *, where: str, field: str = "launch") 
         )
     if any(each in lower for each in _QUOTA):
         return QuotaExceeded(f"Slurm refuses it: {says}", hint="ask the cluster's administrators")
+    if any(each in lower for each in _ACCOUNTS):
+        return InvalidRequest(
+            {"options": f"Slurm refuses it: {says}"},
+            hint=f"`sacctmgr show assoc user=$USER format=account,partition,qos` on {where} lists what you may name",
+        )
     if any(each in lower for each in _LOGIN):
         return NotAuthorized(f"Slurm refuses you: {says}", hint="ask the cluster's administrators")
     if any(each in lower for each in _NEVER):

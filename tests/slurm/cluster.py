@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -41,7 +41,7 @@ CPUS_PER_NODE = 256
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 #: Debian keeps daemons where only root's PATH looks.
-_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+DAEMON_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
 #: Nodes that really run something: each a slurmd of its own on this host, larger than it on paper.
 REAL_NODES = ("n1", "n2")
 REAL = "real"
@@ -49,7 +49,7 @@ REAL = "real"
 
 def missing_programs() -> list[str]:
     """The programs of Slurm and munge that this machine lacks."""
-    return [name for name in PROGRAMS if shutil.which(name, path=_PATH) is None]
+    return [name for name in PROGRAMS if shutil.which(name, path=DAEMON_PATH) is None]
 
 
 C = TypeVar("C", bound="Cluster")
@@ -71,6 +71,11 @@ class Cluster:
         """The nodes that have a daemon of their own, once they are started."""
         return REAL_NODES
 
+    @property
+    def daemons(self) -> Sequence[str]:
+        """What runs for it, in the order in which it is ended."""
+        return [*(f"slurmd-{node}" for node in self.nodes), "slurmctld", "munged"]
+
     def configuration(self) -> Sequence[str]:
         """The lines of slurm.conf that are this cluster's own."""
         return paper(self.host)
@@ -90,7 +95,7 @@ class Cluster:
         }
         return {
             **kept,
-            "PATH": _PATH,
+            "PATH": DAEMON_PATH,
             "SLURM_CONF": str(self.config),
             "TZ": "UTC",
             "LC_ALL": "C.UTF-8",
@@ -117,21 +122,26 @@ class Cluster:
         for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
+        lines = [*common(self.folder, self.host, port=free_port()), *self.configuration()]
+        self.config.write_text("\n".join(lines) + "\n", "utf-8")
+        self.start_munge()
+        self.daemon("slurmctld", "-c", "-f", self.config)
+        self.until(lambda: "UP" in self.run("scontrol", "ping").stdout, "slurmctld")
+
+    def start_munge(self) -> None:
+        """Bring up what all of Slurm's programs know each other by.
+
+        Raises:
+            RuntimeError: it did not start.
+        """
         key = self.folder / "munge.key"
         key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(1024))
-        lines = [*common(self.folder, self.host, port=free_port()), *self.configuration()]
-        self.config.write_text("\n".join(lines) + "\n", "utf-8")
-        self._daemon(
+        self.daemon(
             "munged", "--force", f"--key-file={key}", f"--socket={self.folder / 'munge.sock'}",
-            f"--pid-file={self._pid_file('munged')}", f"--log-file={self.folder / 'munged.log'}",
+            f"--pid-file={self.pid_file('munged')}", f"--log-file={self.folder / 'munged.log'}",
             f"--seed-file={self.folder / 'munge.seed'}", "--num-threads=2",
         )  # fmt: skip
-        self._daemon("slurmctld", "-c", "-f", self.config)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while "UP" not in self.run("scontrol", "ping").stdout:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"slurmctld does not answer:\n{self._log('slurmctld')}")
 
     def start_nodes(self, *, partition: str = REAL) -> None:
         """Bring up the nodes that run something, and return once all may be used, which `partition` has.
@@ -141,20 +151,29 @@ class Cluster:
         """
         for name in self.nodes:
             (self.folder / "spool" / name).mkdir(parents=True, exist_ok=True)
-            self._daemon("slurmd", "-N", name)
-        deadline = time.monotonic() + START_TIMEOUT_S
+            self.daemon("slurmd", "-N", name)
         look = ("sinfo", "-h", "-p", partition, "-t", "idle", "-o", "%D")
-        while self.run(*look).stdout.strip() != str(len(self.nodes)):
+        self.until(
+            lambda: self.run(*look).stdout.strip() == str(len(self.nodes)),
+            "slurmctld", f"slurmd-{self.nodes[0]}",
+        )  # fmt: skip
+
+    def until(self, holds: Callable[[], bool], *daemons: str) -> None:
+        """Return when something holds.
+
+        Raises:
+            RuntimeError: it does not for a minute, with the ends of the daemons' logs.
+        """
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not holds():
             if time.monotonic() > deadline:
-                raise RuntimeError(
-                    f"{self._log('slurmctld')}\n{self._log(f'slurmd-{self.nodes[0]}')}"
-                )
+                raise RuntimeError("\n".join(f"{each}: {self.log_end(each)}" for each in daemons))
 
     def stop(self) -> None:
         """End the daemons that were started here, by their pid files, and wait until they are gone."""
-        for name in (*(f"slurmd-{node}" for node in self.nodes), "slurmctld", "munged"):
+        for name in self.daemons:
             try:
-                pid = int(self._pid_file(name).read_text("ascii"))
+                pid = int(self.pid_file(name).read_text("ascii"))
                 handle = os.pidfd_open(pid)
             except (OSError, ValueError):
                 continue
@@ -167,7 +186,7 @@ class Cluster:
                 pass
             finally:
                 os.close(handle)
-                self._pid_file(name).unlink(missing_ok=True)
+                self.pid_file(name).unlink(missing_ok=True)
 
     def run(
         self,
@@ -188,18 +207,30 @@ class Cluster:
             check=False,
         )
 
-    def _daemon(self, *words: str | Path) -> None:
+    def daemon(self, *words: str | Path) -> None:
+        """Run a daemon that goes into the background by itself.
+
+        Raises:
+            RuntimeError: it did not start.
+        """
         done = self.run(*words)
         if done.returncode != 0:
             name = str(words[0])
             raise RuntimeError(
-                f"{name} ended with {done.returncode}: {done.stderr}{self._log(name)}"
+                f"{name} ended with {done.returncode}: {done.stderr}{self.log_end(name)}"
             )
 
-    def _pid_file(self, daemon: str) -> Path:
+    def in_background(self, *words: str | Path) -> None:
+        """Run a daemon that stays where it is started, and writes its own pid file."""
+        log = self.folder / f"{words[0]}.log"
+        self.run("sh", "-c", 'setsid "$@" >"$0" 2>&1 &', log, *words)
+
+    def pid_file(self, daemon: str) -> Path:
+        """Where a daemon's number is."""
         return self.folder / f"{daemon}.pid"
 
-    def _log(self, daemon: str) -> str:
+    def log_end(self, daemon: str) -> str:
+        """The last lines that a daemon wrote."""
         path = self.folder / f"{daemon}.log"
         lines = path.read_text("utf-8", "replace").splitlines() if path.exists() else []
         return "\n".join(lines[-10:])
@@ -232,7 +263,6 @@ def common(folder: Path, host: str, *, port: int) -> list[str]:
         "MpiDefault=none",
         "SelectType=select/cons_tres",
         "SelectTypeParameters=CR_Core_Memory",
-        "AccountingStorageType=accounting_storage/none",
         "GresTypes=gpu",
         "MailProg=/bin/true",
     ]
