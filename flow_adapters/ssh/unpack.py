@@ -36,7 +36,8 @@ PLACE = ".flow-upload"
 #: More than these and all is sent.
 MOST_DIRTY = 2_000
 #: Longer than any system's clock takes to tick, so that what changes later has another time.
-TICK_S = 0.02
+#: Source: Linux, kernel/Kconfig.hz: a hundredth of a second at most.
+TICK_S = 0.012
 
 
 def main(folder: str, digest: str) -> int:

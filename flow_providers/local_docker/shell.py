@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -20,7 +19,7 @@ from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.talks import Talks
 
 if TYPE_CHECKING:
-    from flow_adapters.deltas import Delta
+    from flow_adapters.deltas import Delta, Deltas
 
 _LANES = 8
 _DELIVER = f"{NODE_HELPER} deliver"
@@ -95,11 +94,8 @@ class DockerShell:
 
         told: dict[str, object] = {"target": place, "digest": bundle.digest}
         deltas = Deltas(Path(bundle.location))
-        ahead = threading.Thread(target=deltas.foresee)
-        ahead.start()
         try:
-            head, _ = self._talks.ask(node, f"known {json.dumps(told)}")
-            ahead.join()
+            head, _ = self._talks.ask(node, f"known {json.dumps(told)}", _foreseeing(deltas))
             if not head["known"]:
                 delta = deltas.since(head["has"], head["dirty"])
                 words = f"unpack {json.dumps({**told, **delta.head})}"
@@ -109,6 +105,12 @@ class DockerShell:
         except OSError as error:
             return NodeLost(node, f"{error.filename}: {error.strerror}")
         return NodeLost(node, head["lost"]) if head.get("lost") else NodeExit(node, 0)
+
+
+def _foreseeing(deltas: Deltas) -> Iterator[bytes]:
+    """Give nothing, but use the time before the answer."""
+    deltas.foresee()
+    yield from ()
 
 
 class Sent:
