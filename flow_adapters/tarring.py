@@ -21,7 +21,9 @@ from flow_adapters.walking import Found, seen_of, unreadable
 from flow_core.errors import InvalidRequest
 
 #: A file changed this shortly before its reading may have been changed again without another time; it is read anew.
-_TICK_NS = 2_000_000_000
+#: Clocks tick within a hundredth of a second. Times of whole seconds may be all that a file system has, or every other.
+_TICK_NS, _COARSE_TICK_NS = 100_000_000, 2_000_000_000
+_SECOND_NS = 1_000_000_000
 _CHUNK = 1 << 20
 _LONGEST_NAME = 100
 _LARGEST = 8 << 30
@@ -30,16 +32,21 @@ _LARGEST = 8 << 30
 def unchanged(found: Sequence[Found], last: Contents) -> Mapping[str, Member]:
     """Return the members of `last` that are still as they were in its folder, by path."""
     before = {each.path: each for each in last.members}
-    until = last.began_ns - _TICK_NS
     same: dict[str, Member] = {}
     for each in found:
         path = os.fsdecode(each.path)
         member = before.get(path)
         if member is None or member.mode != kept_mode(each.mode):
             continue
-        if member.is_folder or (member.seen == each.seen and max(each.seen[1:3]) < until):
+        if member.is_folder or (member.seen == each.seen and _is_past(each, last.began_ns)):
             same[path] = member
     return same
+
+
+def _is_past(found: Found, began_ns: int) -> bool:
+    """Whether a change after a reading that began at `began_ns` would have shown in the file's times."""
+    changed = max(found.seen[1:3])
+    return changed < began_ns - (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
 
 
 def write_tar(

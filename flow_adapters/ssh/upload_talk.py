@@ -6,7 +6,7 @@ import json
 import shlex
 from collections.abc import Iterator
 from contextlib import suppress
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from flow_adapters.deltas import Delta
@@ -23,7 +23,7 @@ _STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec 
 
 def upload_line(bundle: Bundle, *, target: str) -> str:
     """Return the line that makes a node hold the bundle's files in `target`."""
-    script = (resources.files("flow_adapters.ssh") / "unpack.py").read_text("utf-8")
+    script = Path(__file__).with_name("unpack.py").read_text("utf-8")
     words = shlex.join(["-c", script, target, bundle.digest])
     return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
 

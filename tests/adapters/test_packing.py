@@ -16,9 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flow_adapters.clocks import ManualClock, SystemClock
+from flow_adapters.contents import Contents, Member
 from flow_adapters.packing import GRACE, TarCodeStore
-from flow_adapters.tarring import write_tar
-from flow_adapters.walking import walk
+from flow_adapters.tarring import unchanged, write_tar
+from flow_adapters.walking import Found, walk
 from flow_core.errors import InvalidRequest, Misconfigured, NotFound
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and odd names are POSIX")
@@ -345,6 +346,21 @@ def test_a_snapshot_taken_again_is_young_again(code, tmp_path):
     store.keep_only(set())
 
     assert bundle == store.bundle(bundle.digest)
+
+
+@pytest.mark.parametrize(
+    ("changed_ns", "is_trusted"),
+    [(-1, False), (-99_999_999, False), (-100_000_001, True), (-1_000_000_000, False),
+     (-2_000_000_000, False), (-3_000_000_000, True)],
+)  # fmt: skip
+def test_what_was_new_when_it_was_read_is_read_anew(changed_ns: int, *, is_trusted: bool):
+    """As with the same times it may have changed again: within a tenth of a second, or two whole ones."""
+    began_ns = 1_700_000_000_000_000_000
+    seen = (3, began_ns + changed_ns, began_ns - 10_000_000_001, 7)
+    member = Member("a", 0o100644, "ab", 0, 1_024, seen)
+    last = Contents(digest="d", began_ns=began_ns, members=(member,))
+
+    assert is_trusted is ("a" in unchanged([Found(b"a", 0o100644, 3, seen)], last))
 
 
 def test_the_state_folder_is_never_read(tmp_path):
