@@ -7,10 +7,10 @@ the fellows' own addresses, and forwards neither ports nor an agent; the other e
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from flow_adapters.ssh.lines import python_line
 from flow_adapters.ssh.trust import KnownNodes, alias
 from flow_adapters.ssh.uploading import fellow_name
 from flow_core.domain.allocation import Node
@@ -45,7 +45,7 @@ def introductions(
     """Return a call for each node that lets it log in to the others at their `hosts`, by id, and them to it."""
     private, public = _new_pair()
     script = (resources.files("flow_adapters.ssh") / "introduce.py").read_text("utf-8")
-    line = f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {shlex.join(["-c", script])}'
+    line = python_line(script)
     pinned = {node.id: known.key_of(node.id) for node in nodes}
     told = {
         "private": private,

@@ -105,6 +105,12 @@ def call_line(
     return _shell(script, sudo, first=f"{_SAY_LEADER}; ", keeps_code=keeps_code)
 
 
+def python_line(script: str, *arguments: str) -> str:
+    """Return the line that runs a program of ours, by Python alone: modules of the workspace are none of its own."""
+    words = shlex.join(["-I", "-S", "-X", "utf8", "-c", script, *arguments])
+    return f'exec "${{FLOW_PYTHON:-python3}}" {words}'
+
+
 def ending_line(leader: int, signal: str, *, sudo: Sequence[str] = ()) -> str:
     """Return what sends `signal`, by its name without SIG, to a whole group."""
     return _shell(_kill(leader, signal), sudo)

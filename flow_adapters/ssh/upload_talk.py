@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from flow_adapters.deltas import Delta
+from flow_adapters.ssh.lines import python_line
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
@@ -24,8 +24,7 @@ _STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec 
 def upload_line(bundle: Bundle, *, target: str) -> str:
     """Return the line that makes a node hold the bundle's files in `target`."""
     script = Path(__file__).with_name("unpack.py").read_text("utf-8")
-    words = shlex.join(["-c", script, target, bundle.digest])
-    return f'exec env PYTHONUTF8=1 "${{FLOW_PYTHON:-python3}}" {words}'
+    return python_line(script, target, bundle.digest)
 
 
 def staying(line: str) -> str:

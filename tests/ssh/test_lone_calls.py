@@ -201,7 +201,7 @@ def brought(met, node, tmp_path) -> SshShell:
 @pytest.mark.parametrize("end", ["exit 7", "exit 255", "kill -TERM $$", "kill -KILL 0"])
 def test_who_comes_after_an_upload_logs_in_no_more(met, node, brought, end):
     """The call is made where the upload was, and what it finds there is what any call does, empty input too."""
-    line = f"pwd; umask; grep Sig /proc/self/status; env -u _ | sort; cat; echo err >&2; {end}"
+    line = f"pwd; umask; grep Sig[BIC] /proc/self/status; env -u _ | sort; cat; echo err >&2; {end}"
     before = met.calls
     after = Answer(brought, node, line, lone=True)
     assert before == met.calls
@@ -218,7 +218,7 @@ def test_a_second_upload_shares_the_connection_of_the_first(met, node, shell, br
     """And so does a terminal; when the shell has closed, what kept the connection has ended."""
     target = str(tmp_path / "to")
     bundle = packed(tmp_path / "tree", tmp_path / "u.tar", digest="d2")
-    of_the_first = Answer(shell, node, f"pgrep -f '[e]nv PYTHONUTF8=1 .* {target} d1'").out.split()
+    of_the_first = Answer(shell, node, f"pgrep -f '[-]X utf8 -c .* {target} d1'").out.split()
     kept = Path("/proc", of_the_first[-1].decode(), "environ").read_bytes().split(b"\0")
     (again,) = brought.upload([node], bundle, target=target)
     seen = tmp_path / "seen"

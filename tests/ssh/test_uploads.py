@@ -257,6 +257,15 @@ def test_only_what_changed_is_sent(shell, node, tree, store, tmp_path):
     assert listing(tree) == listing(tmp_path / "workspace")
 
 
+def test_modules_of_the_code_are_not_the_unpacker_s(shell, node, tree, store):
+    """Code whose files are named as Python's own modules is brought as any other, again and again."""
+    for name in ("json", "os", "shutil", "signal"):
+        (tree / f"{name}.py").write_text("raise SystemExit(1)\n")
+    for change in ("a", "b"):
+        (tree / "changed").write_text(change)
+        assert NodeExit(node, 0) == uploaded(shell, node, store.pack(str(tree)))
+
+
 def test_what_a_command_changed_is_brought_back(shell, node, tree, store, tmp_path):
     """Files of the snapshot that were changed, removed or made links on the node are as they should be; others stay."""
     outside, workspace = tmp_path / "outside", tmp_path / "workspace"
