@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,27 +47,35 @@ def environment(home: Path, **more: str) -> dict[str, str]:
 
 
 def installed(folder: Path, *requirements: str, alone: str = "") -> Path:
-    """The programs' folder of a new venv with these packages, and `alone` without what it asks for."""
-    bin_dir = folder / "venv" / "bin"
-    pip = [str(bin_dir / "python"), "-m", "pip", "install", "--quiet", "--no-compile"]
-    commands = [[sys.executable, "-m", "venv", str(folder / "venv")], [*pip, *requirements]]
-    if alone:
-        commands.append([*pip, "--no-deps", alone])
-    for command in commands:
+    """The programs' folder of a new venv with these packages, and `alone` without what it asks for.
+
+    uv takes a fifth of the time; pip knows of indexes that uv isn't told of.
+    """
+    python = folder / "venv" / "bin" / "python"
+    venv.create(folder / "venv", symlinks=True)
+    tools = [
+        ["-m", "uv", "pip", "install", "--quiet", "--python", str(python)],
+        ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"],
+    ]
+    said = ""
+    for tool in tools:
+        asked = [[*requirements], ["--no-deps", alone]] if alone else [[*requirements]]
         try:
-            ran = subprocess.run(
-                command,
-                env=environment(folder),
-                capture_output=True,
-                text=True,
-                timeout=INSTALL_S,
-                check=False,
-            )
+            for words in asked:
+                subprocess.run(
+                    [sys.executable, *tool, *words],
+                    capture_output=True,
+                    text=True,
+                    timeout=INSTALL_S,
+                    check=True,
+                )
+            return python.parent
         except subprocess.TimeoutExpired:
-            refuse(f"{requirements} took more than {INSTALL_S:g} s to install")
-        if ran.returncode:
-            refuse(f"{requirements} can't be had: {ran.stderr.strip()[-300:]}")
-    return bin_dir
+            said = f"{INSTALL_S:g} s are not enough"
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.strip()[-300:]
+    refuse(f"{requirements} can't be had: {said}")
+    return python.parent
 
 
 def new_pair() -> tuple[str, str]:
