@@ -37,9 +37,16 @@ REAL = (
     "tests/conformance/tiny/", "tests/core/test_auction.py", "tests/core/test_backtest.py",
     "tests/house/test_node_files.py", "tests/meeting/test_crashes.py", "tests/mock/test_process_nodes",
     "tests/node/test_boot.py", "tests/node/test_flow_node.py", "tests/node/test_healing.py", "tests/node/test_kit.py",
-    "tests/node/test_kit_idle.py", "tests/services/test_healing_machine.py", "tests/sim_nodes/", "tests/ssh/",
+    "tests/node/test_kit_idle.py", "tests/services/test_healing_machine.py", "tests/sim/test_schemas.py",
+    "tests/sim_nodes/", "tests/ssh/",
     "tests/stories/",
 )  # fmt: skip
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Where slow tests aren't wanted, leave out the files that have no others: loading some of them takes seconds."""
+    place = collection_path.relative_to(ROOT).as_posix() if collection_path.is_file() else ""
+    return True if config.option.markexpr == "not slow" and place.startswith(REAL) else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -8,6 +8,7 @@ import select
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 #: Real seconds after which a test gives up on a process of its own; far more than any needs.
@@ -92,6 +93,7 @@ def is_alive(pid: int) -> bool:
     return asked.stdout.strip()[:1] not in ("", "Z")
 
 
+@cache
 def pythons() -> list[str]:
     """This interpreter, and the oldest that a node may have, where the machine has one."""
     roots = [Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))]
