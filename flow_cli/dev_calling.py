@@ -55,12 +55,13 @@ def use(
         from flow_cli.dev_watching import watch_and_run
 
         return watch_and_run(invocation, session, record, entry, line, yes=wish.yes)
-    at_once = _run_at_once(invocation, session, record, entry, line)
+    command = _Command(invocation, session, entry, line)
+    at_once = command.run_at_once(record)
     if at_once is not None:
         return at_once
     for _ in range(_TRIES):
         record, node = ready(invocation, session, record, yes=wish.yes)
-        code = _run(invocation, session, record, node, entry, line)
+        code = command.run(record, node)
         if code != NOT_READY or session.dev_box.has_kit(node):
             return code
         _await(invocation, session, record)
@@ -134,90 +135,82 @@ def synced(
     return with_size_agreed(invocation, session, bring, yes=yes)
 
 
-def _run(
-    invocation: Invocation,
-    session: Session,
-    record: TaskRecord,
-    node: Node,
-    entry: Entry,
-    line: str | None,
-) -> int:
-    if line is None or _is_typed_at(invocation):
-        return _attached(invocation, session, record, node, entry, line)
-    return _shown(invocation, session, record, session.dev_box.run(record, node, line, entry))
+@frozen
+class _Command:
+    """A line, or a shell where there is none, and what it is run in."""
 
+    invocation: Invocation
+    session: Session
+    entry: Entry
+    line: str | None
 
-def _run_at_once(
-    invocation: Invocation, session: Session, record: TaskRecord, entry: Entry, line: str | None
-) -> int | None:
-    """Run the line, or a shell, where the box was reached before, once it has its files; None where it was not run."""
-    box = session.dev_box
-    box.touch(record)
-    node = box.reach(record) if record.last_node else None
-    if node is None:
-        return None
-    brought, events = None, None
-    try:
-        if line is None or _is_typed_at(invocation):
-            brought = box.sync_at_once(record, node)
-        else:
-            events = box.run_at_once(record, node, line, entry)
-    except NodeUnreachable:  # it comes or goes, or is elsewhere by now
-        return None
-    if brought is not None:
-        code = _attached(invocation, session, brought, node, entry, line)
-    elif events is not None:
-        code = _shown(invocation, session, record, events)
-    else:
-        return None
-    return None if code == NOT_READY and not box.has_kit(node) else code
+    def run(self, record: TaskRecord, node: Node) -> int:
+        """Run it on a box that has its files, and return its code."""
+        if self.line is None or self._is_typed_at():
+            return self._attach(record, node)
+        return self._show(record, self.session.dev_box.run(record, node, self.line, self.entry))
 
-
-def _attached(
-    invocation: Invocation,
-    session: Session,
-    record: TaskRecord,
-    node: Node,
-    entry: Entry,
-    line: str | None,
-) -> int:
-    code = session.dev_box.attach(record, node, line, entry)
-    if line is None:
-        from flow_cli.show.dev import leaving_line
-
-        now, pauses = session.provider.clock.now(), session.provider.limits.pauses
-        invocation.talk.say(leaving_line(record, pauses=pauses, now=now), "dim")
-    return code
-
-
-def _is_typed_at(invocation: Invocation) -> bool:
-    return not invocation.json and sys.stdin.isatty() and sys.stdout.isatty()
-
-
-def _shown(invocation: Invocation, session: Session, record: TaskRecord, happening: Events) -> int:
-    sink = sink_for(
-        invocation.out, invocation.talk, json=invocation.json, nodes=1, split=True,
-        colour=not invocation.no_color,
-    )  # fmt: skip
-    code = exit_codes.OWN_FAILURE
-    with closing(happening) as events:
+    def run_at_once(self, record: TaskRecord) -> int | None:
+        """Run it where the box was reached before, once it has its files; None where it was not run."""
+        box = self.session.dev_box
+        box.touch(record)
+        node = box.reach(record) if record.last_node else None
+        if node is None:
+            return None
+        brought, events = None, None
         try:
-            for event in events:
-                if isinstance(event, NodeOutput):
-                    piece = LogPiece(event.stream, session.ports.clock.now(), event.data)
-                    sink.take(0, piece)
-                elif isinstance(event, NodeExit):
-                    code = event.code
-                else:
-                    raise NodeUnreachable(
-                        f"{record.name} was lost: {event.reason}",
-                        hint=f"`flow status {record.name}` says why; whether the command ended is not known",
-                    )
-        finally:
-            sink.end()
-    if invocation.json:
-        invocation.out.document("dev-run", {"task": record.name, "exit_code": code})
-    return code
+            if self.line is None or self._is_typed_at():
+                brought = box.sync_at_once(record, node)
+            else:
+                events = box.run_at_once(record, node, self.line, self.entry)
+        except NodeUnreachable:  # it comes or goes, or is elsewhere by now
+            return None
+        if brought is not None:
+            code = self._attach(brought, node)
+        elif events is not None:
+            code = self._show(record, events)
+        else:
+            return None
+        return None if code == NOT_READY and not box.has_kit(node) else code
+
+    def _is_typed_at(self) -> bool:
+        return not self.invocation.json and sys.stdin.isatty() and sys.stdout.isatty()
+
+    def _attach(self, record: TaskRecord, node: Node) -> int:
+        code = self.session.dev_box.attach(record, node, self.line, self.entry)
+        if self.line is None:
+            from flow_cli.show.dev import leaving_line
+
+            provider = self.session.provider
+            pauses, now = provider.limits.pauses, provider.clock.now()
+            self.invocation.talk.say(leaving_line(record, pauses=pauses, now=now), "dim")
+        return code
+
+    def _show(self, record: TaskRecord, happening: Events) -> int:
+        invocation = self.invocation
+        sink = sink_for(
+            invocation.out, invocation.talk, json=invocation.json, nodes=1, split=True,
+            colour=not invocation.no_color,
+        )  # fmt: skip
+        code = exit_codes.OWN_FAILURE
+        with closing(happening) as events:
+            try:
+                for event in events:
+                    if isinstance(event, NodeOutput):
+                        now = self.session.ports.clock.now()
+                        sink.take(0, LogPiece(event.stream, now, event.data))
+                    elif isinstance(event, NodeExit):
+                        code = event.code
+                    else:
+                        raise NodeUnreachable(
+                            f"{record.name} was lost: {event.reason}",
+                            hint=f"`flow status {record.name}` says why; whether the command ended is not known",
+                        )
+            finally:
+                sink.end()
+        if invocation.json:
+            invocation.out.document("dev-run", {"task": record.name, "exit_code": code})
+        return code
 
 
 def _await(invocation: Invocation, session: Session, record: TaskRecord) -> None:
