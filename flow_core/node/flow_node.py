@@ -22,7 +22,6 @@ Python 3.8, standard library only; no f-strings and no look at names, for it is 
 
 from __future__ import annotations
 
-import base64
 import errno
 import fcntl
 import json
@@ -342,14 +341,17 @@ def tell(child: subprocess.Popen[bytes], number: int) -> bool:
 
 
 def deliver() -> int:
-    """Take a delivery from stdin; exit 3 if a newer one came before. Variables that it lacks stay as they were."""
-    new = json.load(sys.stdin)
+    """Take a delivery from stdin: a line of JSON, and the kit, if it brings that; exit 3 if a newer one came before.
+
+    Variables that it lacks stay as they were.
+    """
+    line, _, kit = sys.stdin.buffer.read().partition(b"\n")
+    new = json.loads(line)
     old = load("delivery.json")
     if new["number"] < old.get("number", 0):
         return 3
-    kit = new.pop("kit", "")
     if kit:
-        write(path("kit.zip"), base64.b64decode(kit))
+        write(path("kit.zip"), kit)
     if new["number"] > old.get("number", 0):
         save("delivery.json", dict(new, env=old.get("env") if new["env"] is None else new["env"]))
     kick(signal.SIGHUP)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from flow_core.domain.record import Fault, TaskRecord
@@ -133,24 +131,18 @@ def _tell(
         "code": record.code_digest,
         "setup": setup,
     }
-    # Written once for all nodes; a rank and the kit's base64 need no quoting.
+    # Written once for all nodes, which differ by their rank; the kit follows in a line of its own.
     told = json.dumps(message)[:-1].encode()
-    kit = _in_base64(ports.node_files.kit()) if setup else b""
+    kit = ports.node_files.kit() if setup else b""
     calls = [
         Call(
             node=node,
             line=f"{NODE_HELPER} deliver",
-            stdin=b"".join((told, kit, b', "rank": %d}' % node.rank)),
+            stdin=b'%b, "rank": %d}\n%b' % (told, node.rank, kit),
         )
         for node in allocation.nodes
     ]
     return _refusals(ports, calls)
-
-
-@lru_cache(maxsize=1)
-def _in_base64(kit: bytes) -> bytes:
-    """Return the message's part that brings the kit."""
-    return b', "kit": "%b"' % base64.b64encode(kit)
 
 
 def _refusals(ports: Ports, calls: Sequence[Call]) -> list[str]:

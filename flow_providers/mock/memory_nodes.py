@@ -193,7 +193,7 @@ class MemoryNodes:
         machine = self._machines.get(node_id)
         return machine is not None and machine.is_up
 
-    def deliver(self, node_id: str, message: str) -> int:
+    def deliver(self, node_id: str, message: bytes) -> int:
         """Take what the core brings to a node; return 0, or 3 when a newer delivery came before."""
         machine = self._played(node_id)
         if machine is None:

@@ -82,7 +82,7 @@ class MemoryShell:
 
     def _help(self, node: Node, verb: str, rest: list[str], stdin: bytes) -> tuple[int, bytes]:
         if verb == "deliver":
-            return self._nodes.deliver(node.id, stdin.decode()), b""
+            return self._nodes.deliver(node.id, stdin), b""
         if verb == "stop":
             return self._nodes.end(node.id), b""
         if verb == "report":

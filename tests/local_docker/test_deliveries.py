@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -19,7 +18,7 @@ from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_providers.local_docker.shell import DockerShell
 from tests.local_docker.test_deltas import NODE, Pipes
 
-KIT = base64.b64encode(b"a zip").decode()
+KIT = b"PK\n\0a zip"
 
 
 class Homes:
@@ -35,9 +34,9 @@ class Homes:
         self._program.write_text(squeeze(load_node_files())[1])
         self._shell = DockerShell(None, self.pipes)  # type: ignore[arg-type]
 
-    def deliver(self, **delivery: Any) -> tuple[object, int]:
+    def deliver(self, delivery: dict[str, Any], kit: bytes = b"") -> tuple[object, int]:
         """Give a delivery to both, and return what the shell said of one, and the other's exit code."""
-        given = json.dumps(delivery).encode()
+        given = json.dumps(delivery).encode() + b"\n" + kit
         call = Call(node=NODE, line=f"{NODE_HELPER} deliver", stdin=given)
         [event] = self._shell.run_many([call])
         env = {**os.environ, "FLOW_HOME": str(self.helped)}
@@ -60,15 +59,15 @@ def files(home: Path) -> dict[str, bytes]:
 
 def test_a_delivery_is_taken_as_the_helper_takes_it(homes: Homes):
     """The first, one with a kit, one that lacks the variables, one that was there, one that comes too late."""
-    deliveries: list[dict[str, Any]] = [
-        {"number": 1, "nodes": [], "env": {"A": "b"}, "code": None},
-        {"number": 2, "nodes": [{"rank": 0, "host": "h"}], "env": {"A": "c"}, "kit": KIT},
-        {"number": 3, "nodes": [], "env": None},
-        {"number": 3, "nodes": [], "env": {"A": "d"}, "kit": KIT},
-        {"number": 1, "nodes": [], "env": {}},
+    deliveries: list[tuple[dict[str, Any], bytes]] = [
+        ({"number": 1, "nodes": [], "env": {"A": "b"}, "code": None}, b""),
+        ({"number": 2, "nodes": [{"rank": 0, "host": "h"}], "env": {"A": "c"}}, KIT),
+        ({"number": 3, "nodes": [], "env": None}, b""),
+        ({"number": 3, "nodes": [], "env": {"A": "d"}}, KIT),
+        ({"number": 1, "nodes": [], "env": {}}, b""),
     ]
-    for delivery in deliveries:
-        event, code = homes.deliver(**delivery)
+    for delivery, kit in deliveries:
+        event, code = homes.deliver(delivery, kit)
 
         assert NodeExit(NODE, code) == event
         assert files(homes.helped) == files(homes.talked)
@@ -80,8 +79,8 @@ def test_a_delivery_is_taken_as_the_helper_takes_it(homes: Homes):
 
 def test_a_delivery_that_can_t_be_taken_is_lost_with_its_reason(homes: Homes):
     """What no helper understands is told as such, and the conversation goes on."""
-    event, code = homes.deliver(nodes=[])
-    after, _ = homes.deliver(number=1, nodes=[], env={})
+    event, code = homes.deliver({"nodes": []})
+    after, _ = homes.deliver({"number": 1, "nodes": [], "env": {}})
 
     assert isinstance(event, NodeLost)
     assert "number" in event.reason

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import subprocess
 from pathlib import Path
 
@@ -35,7 +34,7 @@ def begin(
     node.take(command, wants_delivery=True)
     started = node.start()
     wait_for_bytes(node.home / "log")
-    kit = base64.b64encode(load_kit()).decode()
+    kit = load_kit()
     setup = {"image": {"name": image, "mounts": []}}
     assert 0 == node.deliver(1, setup=setup, kit=kit, env=env)
     return started

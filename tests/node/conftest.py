@@ -68,9 +68,15 @@ class BareNode:
         )
 
     def deliver(
-        self, number: int, *, rank: int = 0, hosts: tuple[str, ...] = ("127.0.0.1",), **rest: Any
+        self,
+        number: int,
+        *,
+        rank: int = 0,
+        hosts: tuple[str, ...] = ("127.0.0.1",),
+        kit: bytes = b"",
+        **rest: Any,
     ) -> int:
-        """Deliver a membership; return the exit code."""
+        """Deliver a membership, with the kit if it is given; return the exit code."""
         nodes = [{"rank": each, "host": host} for each, host in enumerate(hosts)]
         message = {
             "number": number,
@@ -80,7 +86,7 @@ class BareNode:
             "env": {},
             "code": None,
         } | rest
-        return self.ask("deliver", stdin=json.dumps(message).encode()).returncode
+        return self.ask("deliver", stdin=json.dumps(message).encode() + b"\n" + kit).returncode
 
     def report(self) -> RunReport:
         """What the helper's `report` says."""

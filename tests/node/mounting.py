@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import shutil
 import signal
@@ -15,7 +14,7 @@ from flow_core.domain.run import RunPhase
 from tests.node.conftest import BareNode
 from tests.node.kit import PATIENCE_S, wait_for_bytes
 
-KIT = base64.b64encode(load_kit()).decode()
+KIT = load_kit()
 
 
 class MountingNode(BareNode):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import io
 import os
 import zipfile
@@ -21,7 +20,7 @@ def set_up(node: BareNode, command: str | tuple[str, ...], **about: object) -> N
     node.take(command, num_nodes=2, **about)
     started = node.start()
     wait_for_bytes(node.home / "log")
-    kit = base64.b64encode(load_kit()).decode()
+    kit = load_kit()
     assert 0 == node.deliver(1, rank=1, hosts=HOSTS, setup=SETUP, kit=kit)
     for _ in range(1_000):
         if node.report().phase is RunPhase.EXITED:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +38,7 @@ class Pair:
         for rank, node in enumerate(self.nodes):
             assert 0 == node.deliver(
                 number, rank=rank, hosts=HOSTS, setup={"attending": {"log": place, "meeting": place}},
-                kit=base64.b64encode(load_kit()).decode(), env={"FLOW_MEET_AFTER_S": str(after_s)},
+                kit=load_kit(), env={"FLOW_MEET_AFTER_S": str(after_s)},
             )  # fmt: skip
 
     def run_and_stop(self) -> None:
@@ -152,7 +151,7 @@ def test_a_long_log_is_kept_in_files_of_one_size(pair: Pair):
     """What is longer than a file goes on in the next, whose name says at which offset."""
     node = pair.nodes[0]
     place = {"folder": str(pair.volume), "mounted": ""}
-    kit = base64.b64encode(load_kit()).decode()
+    kit = load_kit()
     node.take(f"head -c {SEGMENT + 1000} /dev/zero | tr '\\0' x", wants_delivery=True)
     started = node.start()
     wait_for_word(node.home / "log", "waiting")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import sys
 from pathlib import Path
@@ -49,7 +48,7 @@ def run(node: BareNode, what: str, command: str) -> str:
     node.take(command, wants_delivery=True)
     started = node.start()
     wait_for_bytes(node.home / "log")
-    kit = base64.b64encode(load_kit()).decode()
+    kit = load_kit()
     assert 0 == node.deliver(1, setup={"environment": {"what": what}}, kit=kit)
     started.wait(3 * PATIENCE_S)
     assert RunPhase.EXITED is node.report().phase
