@@ -21,7 +21,6 @@ long to load is loaded while that is on its way.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -42,6 +41,8 @@ TICK_S = 0.012
 
 def main(folder: str, digest: str) -> int:
     """Ask for what the folder lacks of the snapshot; return the exit code."""
+    import fcntl  # what the user's own machine, which may be Windows, lacks
+
     os.umask(0o022)
     place = os.path.join(folder, PLACE)
     if os.path.islink(place):
