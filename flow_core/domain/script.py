@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -30,7 +29,7 @@ from flow_core.errors import InvalidRequest
 NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
 #: Some providers take 10,000 characters; what isn't the user's code leaves the rest to it. Source: contract, section 5.
 MAX_OWN_CHARS = 6_000
-_PAYLOAD = re.compile(r"<<'FLOW'\n(\S+)\nFLOW\n")
+_BEGINS, _ENDS = "<<'FLOW'\n", "\nFLOW\n"
 #: Behind the helper, and behind the task: neither is text with one in it.
 _END = b"\0"
 #: Bytes that base85 takes at a time, and characters that are read at a time: a multiple of the five that it makes.
@@ -109,11 +108,11 @@ def parse_script(script: str) -> NodeTask:
     Raises:
         InvalidRequest: it is not a node script of Flow's.
     """
-    found = _PAYLOAD.search(script)
-    if found is None:
+    payload, ends = script.partition(_BEGINS)[2].partition(_ENDS)[:2]
+    if not ends:
         raise InvalidRequest({"script": "is not a node script of Flow's; it carries no task"})
     try:
-        _, task_json, code = zlib.decompress(_from_base85(found[1])).split(_END, 2)
+        _, task_json, code = zlib.decompress(_from_base85(payload)).split(_END, 2)
         raw = json.loads(task_json)
         command = raw["command"]
         return NodeTask(

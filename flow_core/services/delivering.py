@@ -138,7 +138,7 @@ def _tell(
         Call(
             node=node,
             line=f"{NODE_HELPER} deliver",
-            stdin=b'%b, "rank": %d}\n%b' % (told, node.rank, kit),
+            stdin=b"".join((told, b', "rank": %d}\n' % node.rank, kit)),
         )
         for node in allocation.nodes
     ]
