@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from flow_adapters.packing import TarCodeStore
 from flow_core.domain.run import Stream
-from flow_core.ports.shell import Call, NodeOutput
+from flow_core.ports.shell import Call, NodeExit, NodeOutput
 from flow_providers.conformance.bed import Bed
 from flow_providers.conformance.contracts.base import Contract
 from flow_providers.conformance.lines import IS_GONE, TRACED
@@ -33,6 +35,24 @@ class LoneCallsContract(Contract):
             (answer,) = bed.answers([Call(node=node, line=line, lone=True)])
 
             assert (bytes(300_000), b"err\n", code) == (answer.out, answer.err, answer.code)
+
+    @states("shell.Call", _LONE)
+    def test_a_lone_call_behind_an_upload_answers_alike(self, bed: Bed, tmp_path: Path) -> None:
+        """It has what was uploaded, and the folder, the input, the streams and the code of any other call."""
+        bed.need_commands()
+        node = bed.granted()[1].nodes[0]
+        (tmp_path / "folder").mkdir()
+        (tmp_path / "folder" / "word").write_text("one\n")
+        bundle = TarCodeStore(tmp_path / "store").pack(str(tmp_path / "folder"))
+        sent = list(bed.shell.upload([node], bundle, target="."))
+        line = "cat; cat word; pwd; umask; echo err >&2; exit 255"
+        (lone,), (usual,) = (
+            bed.answers([Call(node=node, line=line, lone=is_lone)]) for is_lone in (True, False)
+        )
+
+        assert [NodeExit(node, 0)] == sent
+        assert b"one\n" == usual.out[:4]
+        assert (usual.out, usual.err, 255) == (lone.out, lone.err, lone.code)
 
     @states("shell.Call", _LONE)
     def test_a_lone_call_is_ended_alike(self, bed: Bed) -> None:
