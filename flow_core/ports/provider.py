@@ -70,6 +70,8 @@ class Limits:
     scratch_paths: tuple[str, ...] = ()
     #: Whether a bid can be paused: its nodes given back, their boot disks kept.
     pauses: bool = False
+    #: Whether nodes of a bid that is granted as it is placed take their first delivery at once, from whoever placed it.
+    takes_at_once: bool = False
     #: Whether nodes of one bid may share a host (each then gets its own rendezvous port).
     shares_hosts: bool = False
 

@@ -5,6 +5,8 @@ Its own file, for most commands only look at tasks that are there.
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from attrs import evolve
 
 from flow_core.domain.images import missing_interpreter
@@ -13,7 +15,7 @@ from flow_core.domain.placement import Plan, choose
 from flow_core.domain.record import Step, TaskRecord
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Mount, Recover, Source
-from flow_core.errors import InvalidRequest, NameTaken, NoCapacity, Transient
+from flow_core.errors import FlowError, InvalidRequest, NameTaken, NoCapacity, Transient
 from flow_core.services.data_buckets import hand_over, planned_buckets
 from flow_core.services.data_volumes import (
     planned_volumes,
@@ -21,7 +23,8 @@ from flow_core.services.data_volumes import (
     unsupported_mounts,
 )
 from flow_core.services.guarding import planned_lease
-from flow_core.services.placing import note, options_for, place
+from flow_core.services.looking import look
+from flow_core.services.placing import note, options_for, place, wants_delivery
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
 from flow_core.services.recovering import checked
@@ -113,7 +116,9 @@ def submitted(
     ports.journal.add(record)
     note(ports, record.token, "submitted", f"limit {plan.limit}/hr: {plan.limit_why}")
     ports.watch.ensure()  # again: one that found nothing live may have gone between the two lines above
-    return record if record.step is Step.HELD or heir_of else _placed(ports, record)
+    if record.step is Step.HELD or heir_of:
+        return record
+    return _supplied(ports, _placed(ports, record))
 
 
 def _placed(ports: Ports, record: TaskRecord) -> TaskRecord:
@@ -136,6 +141,23 @@ def _placed(ports: Ports, record: TaskRecord) -> TaskRecord:
             )
         ports.clock.sleep(wait)
     return record
+
+
+def _supplied(ports: Ports, record: TaskRecord) -> TaskRecord:
+    """Return the record once its nodes have their first delivery, if they take it now; else the watcher brings it."""
+    provider = ports.provider
+    if not provider.limits.takes_at_once or record.step is not Step.PLACED or record.bid_state:
+        return record
+    if not wants_delivery(record.spec, provider):
+        return record
+    from flow_core.domain.actions import Deliver
+    from flow_core.services.delivering import deliver
+
+    with suppress(FlowError):
+        [view] = look(ports, [record], asks_nodes=False)
+        if view.allocation is not None and view.allocation.is_complete:
+            deliver(ports, view, Deliver(1, view.allocation.signature))
+    return ports.journal.find(record.token)
 
 
 def _placed_mount(ports: Ports, mount: Mount) -> Mount:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 #: How long, in real time, whoever waits for a task leaves its new nodes alone: at most, and once they have all that the
 #: command needs, for each of the first few. Many a command is over by then, and the watcher has its word.
 SILENT, SHORT, FEW = timedelta(seconds=1), timedelta(seconds=0.25), 4
+#: How young a task is, in the provider's time, whose nodes have that respite though they never lacked anything.
+NEW = timedelta(seconds=10)
 #: How often, in real seconds, the journal is asked meanwhile whether the task's record has changed: not more often than
 #: so, nor so many times between two looks.
 GLANCE_S, GLANCES = 0.05, 5
@@ -278,5 +280,6 @@ class _Hearing:
                 self._lacking = self._lacking or now
             return self._lacking is not None and now - self._lacking >= SILENT
         self._whole = self._whole or now
+        is_new = provider.clock.now() - record.created_at < NEW
         enough = SHORT * min(record.spec.num_instances, FEW)
-        return self._lacking is None or now - self._whole >= enough
+        return (self._lacking is None and not is_new) or now - self._whole >= enough

@@ -18,6 +18,7 @@ from flow_providers.local_docker.labels import (
     MADE,
     PRETENDED,
     RANK,
+    TELLS,
     Record,
     network_name,
 )
@@ -116,8 +117,12 @@ def container(
             CLAIM: record.claim,
             PRETENDED if gpus.pretended else GPUS: ",".join(map(str, indices)),
             MADE: "local-docker",
+            **({TELLS: "yes"} if python.bind else {}),
             **({} if is_root(user) else {HOME_LABEL: OPEN_HOME}),
         },
+        # Whoever makes it speaks to its first process once; see the node's first.py.
+        "OpenStdin": bool(python.bind),
+        "StdinOnce": bool(python.bind),
         "StopTimeout": STOP_S,
         "ExposedPorts": {f"{there}/tcp": {} for _, there in asked.publish},
         "HostConfig": host,

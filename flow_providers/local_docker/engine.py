@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 ANSWER_S = 120.0
 #: The same where something is started in a container: engines don't always answer when that goes at this moment.
 HIJACK_S = 20.0
-_FRAME = struct.Struct(">BxxxI")
+#: What is before each piece of a stream: which it is, and how many bytes follow.
+FRAME = struct.Struct(">BxxxI")
 _STREAMS = {1: Stream.OUT, 2: Stream.ERR}
 
 
@@ -84,13 +85,18 @@ class Engine:
                 if line.strip():
                     yield json.loads(line)
 
-    def hijacked(self, path: str, body: object) -> Hijacked:
+    def hijacked(
+        self, path: str, body: object = None, *, query: Mapping[str, object] | None = None
+    ) -> Hijacked:
         """Post `body` and return the connection, which from then on carries bytes both ways."""
         connection = _Connection(self.address, timeout_s=HIJACK_S, half_closes=True)
-        text = json.dumps(body).encode()
-        headers = {"Content-Type": "application/json", "Connection": "Upgrade", "Upgrade": "tcp"}
+        # Without one, not a byte may come after the head: what is read late is the container's.
+        text = None if body is None else json.dumps(body).encode()
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        if text is not None:
+            headers["Content-Type"] = "application/json"
         try:
-            connection.request("POST", quote(path), body=text, headers=headers)
+            connection.request("POST", _target(path, query), body=text, headers=headers)
             plug: Plug = connection.sock
             head = _head(plug)
         except OSError as error:
@@ -117,7 +123,7 @@ class Engine:
         fine: Iterable[int] = (),
     ) -> Iterator[http.client.HTTPResponse]:
         connection = self._connection()
-        target = quote(path) + ("?" + urlencode(_plain(query)) if query else "")
+        target = _target(path, query)
         kind = "application/x-tar" if body is None else "application/json"
         given = data if body is None else json.dumps(body).encode()
         sent = {**({"Content-Type": kind} if given is not None else {}), **(headers or {})}
@@ -149,8 +155,8 @@ class Hijacked:
 
     def frames(self) -> Iterator[tuple[Stream, bytes]]:
         """Yield what is written to either stream, until the end. `TimeoutError` is the plug's."""
-        while head := self._exactly(_FRAME.size):
-            kind, length = _FRAME.unpack(head)
+        while head := self._exactly(FRAME.size):
+            kind, length = FRAME.unpack(head)
             while length:
                 data = self.plug.recv(min(length, 65_536))
                 if not data:
@@ -189,6 +195,10 @@ class _Connection(http.client.HTTPConnection):
 
     def connect(self) -> None:
         self.sock = self._address.connected(self._timeout_s, half_closes=self._half_closes)
+
+
+def _target(path: str, query: Mapping[str, object] | None) -> str:
+    return quote(path) + ("?" + urlencode(_plain(query)) if query else "")
 
 
 def _head(plug: Plug) -> str:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
+from flow_adapters.at_once import at_once
 from flow_core.domain.bid import Bid, BidRequest, BidState
 from flow_core.errors import Conflict, FlowError, InvalidRequest, NotFound, Transient
 from flow_core.ports.clock import Clock
@@ -114,7 +115,8 @@ class Estate:
             self._forget(there)
             self._written(record)
         try:
-            self._granting().grant(record, look_at(self._engine), waits_s=PLACING_WAITS_S)
+            world = look_at(self._engine)
+            self._granting().grant(record, world, waits_s=PLACING_WAITS_S, delivers=True)
         except InvalidRequest:
             self.end(record.id)
             raise
@@ -211,8 +213,8 @@ class Estate:
             self._engine.ask("DELETE", f"/networks/flow-{bid_id}", fine=(403, 404))
 
     def _keep(self, record: Record, world: World) -> None:
-        for box in world.boxes.get(record.id, {}).values():
-            self._before_end(record, box)
+        boxes = world.boxes.get(record.id, {}).values()
+        at_once(lambda box: self._before_end(record, box), boxes)
 
     def _take_away(self, record: Record) -> None:
         with suppress(FlowError):  # whoever looks later goes on with it

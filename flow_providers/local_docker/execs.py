@@ -71,6 +71,19 @@ class Execs:
             ) from error
         return Started(id=made, call=call, wire=wire)
 
+    def joined(self, node: Node) -> Started:
+        """Join the standard streams of a node's container, which is made and not started yet.
+
+        Raises:
+            NodeUnreachable: it isn't there.
+        """
+        query = {"stream": "1", "stdin": "1", "stdout": "1"}
+        try:
+            wire = self._engine.hijacked(f"/containers/{node.id}/attach", query=query)
+        except (NotFound, Conflict) as error:
+            raise NodeUnreachable(f"node {node.rank} is gone") from error
+        return Started(id="", call="", wire=wire)
+
     def code(self, node: Node, started: Started) -> int | None:
         """Return the exit code of what has ended; None where its container has ended with it."""
         try:

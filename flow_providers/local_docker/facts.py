@@ -36,4 +36,5 @@ def limits() -> Limits:
         mounts=frozenset({Source.VOLUME, Source.HOST, Source.S3}),
         options=OPTIONS,
         workspace=WORKSPACE,
+        takes_at_once=True,
     )

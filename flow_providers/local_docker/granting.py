@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flow_adapters.at_once import at_once
+from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.bid import BidRequest
 from flow_core.domain.task_parts import Source
 from flow_core.errors import InvalidRequest
@@ -32,6 +33,7 @@ from flow_providers.local_docker.labels import (
 )
 from flow_providers.local_docker.python_kit import PythonKit
 from flow_providers.local_docker.s3fs_kit import S3fsKit
+from flow_providers.local_docker.talks import Talks
 from flow_providers.local_docker.world import Box, Lookout, World, look_at
 
 
@@ -45,6 +47,7 @@ class Granting:
         ended: Ended,
         images: Images,
         lookout: Lookout,
+        talks: Talks,
         wants_own_python: bool,
         find_gpus: Callable[[], Gpus],
     ) -> None:
@@ -52,6 +55,7 @@ class Granting:
         self._ended = ended
         self._images = images
         self._lookout = lookout
+        self._talks = talks
         self._clearing = Clearing(engine)
         self._python = PythonKit(engine, wants_own=wants_own_python)
         self._s3fs = S3fsKit(engine)
@@ -81,8 +85,12 @@ class Granting:
             is_here=self._engine.address.is_here,
         )
 
-    def grant(self, record: Record, world: World, *, waits_s: float = 0.0) -> None:
+    def grant(
+        self, record: Record, world: World, *, waits_s: float = 0.0, delivers: bool = False
+    ) -> None:
         """Make and start a bid's containers, unless its image or the GPUs for it are not here yet.
+
+        With `delivers`, what their nodes are asked next goes to their first processes.
 
         Raises:
             InvalidRequest: the engine refuses to make or to start them; they are left as far as they came.
@@ -115,6 +123,10 @@ class Granting:
         found = self._gpus_there(record)
 
         raises_limits = self._ended.may_raise_limits
+        nodes = [
+            Node(id=container_name(record, rank), rank=rank, state=NodeState.STARTING)
+            for rank in range(record.quantity)
+        ]
 
         def make(rank: int) -> None:
             body = container(
@@ -140,7 +152,11 @@ class Granting:
             if not is_root(user):
                 folders = open_folders(*([CACHE_FOLDER] if cache else []))
                 self._engine.ask("PUT", f"{path}/archive", query={"path": "/"}, data=folders)
+            if python.bind:
+                self._talks.join(nodes[rank])
             self._engine.ask("POST", f"{path}/start")
+            if not delivers:
+                self._talks.end(nodes[rank].id)
 
         with self._lookout.changing():
             at_once(make, range(record.quantity))
@@ -158,7 +174,7 @@ class Granting:
                 # A rootless engine, or one in a container, may not raise limits; its containers do without.
                 self._ended.may_raise_limits = False
                 self._clearing.remove(record)
-                self.grant(record, world)
+                self.grant(record, world, delivers=delivers)
 
     def _memory(self) -> int:
         """Return the engine's memory in bytes."""

@@ -34,6 +34,8 @@ PRETENDED = "flow.pretended-gpus"
 ENDED = "flow.ended"
 #: On containers: where the helper keeps its files, where that isn't /opt/flow.
 HOME_LABEL = "flow.home"
+#: On containers whose first process tells what the helper's state is.
+TELLS = "flow.tells"
 #: The one region there is.
 REGION = "local"
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,110}")

@@ -7,6 +7,7 @@ import json
 import tarfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,18 @@ from flow_core.domain.run import LogChunk, RunPhase, RunReport, Stream
 from flow_core.errors import FlowError, NodeUnreachable, NotFound
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.kept_logs import KeptLogs
-from flow_providers.local_docker.labels import HOME_LABEL, RANK, Record, node_id
+from flow_providers.local_docker.labels import HOME_LABEL, RANK, TELLS, Record, node_id
 from flow_providers.local_docker.talks import Talks
+from flow_providers.local_docker.told import Told, last_told
 
 _FILES = ("state.json", "log.index", "log")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
 _KILLED = 137
 _PIECE = 1 << 20
+#: For how long after its bid was placed a node is asked nothing but what it tells; it goes on a little longer.
+YOUNG = timedelta(seconds=40)
+#: How soon it has said something: later it is asked.
+SPEAKS = timedelta(seconds=10)
 
 Box = Mapping[str, Any]
 #: Returns the record and the containers, by rank, of each live bid.
@@ -33,8 +39,17 @@ Look = Callable[[], Mapping[str, tuple[Record, Mapping[int, Box]]]]
 class DockerLogs:
     """Implements `ports.logs.Logs`."""
 
-    def __init__(self, engine: Engine, talks: Talks, kept: KeptLogs, look: Look) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        talks: Talks,
+        kept: KeptLogs,
+        *,
+        look: Look,
+        now: Callable[[], datetime],
+    ) -> None:
         self._engine = engine
+        self._now = now
         self._talks = talks
         self._kept = kept
         self._look = look
@@ -69,9 +84,17 @@ class DockerLogs:
         if self._talks.is_open(node):  # nothing need be asked of the engine
             with suppress(NodeUnreachable):
                 return self._stretch(node, offset, limit)
-        box = self._look().get(bid_id, (None, {}))[1].get(rank)
-        if box is None:
+        record, boxes = self._look().get(bid_id, (None, {}))
+        box = boxes.get(rank)
+        if record is None or box is None:
             raise NotFound(f"there is no log of node {rank} of bid {bid_id!r} here")
+        told = self._told(record, box)
+        if told is not None and told.log is not None:
+            data = told.log[offset : offset + limit]
+            is_last = offset + len(data) >= len(told.log)
+            return node_files.chunk(
+                data, node_files.parse_index(told.index), rank=rank, offset=offset, is_last=is_last
+            )
         try:
             return self._stretch(node_of(box), offset, limit)
         except NodeUnreachable:
@@ -93,11 +116,17 @@ class DockerLogs:
         if self._kept.state(record.id, rank) is not None:
             return
         place = self._kept.begin(record.id, rank)
+        told = self._told(record, box)
         try:
-            state, _ = self._talks.ask(node_of(box), "report")
+            if told is not None and told.log is not None:
+                state = told.state
+                (place / "log").write_bytes(told.log)
+                (place / "log.index").write_bytes(told.index)
+            else:
+                state, _ = self._talks.ask(node_of(box), "report")
+                self._copy(node_of(box), place)
             state = {**state, "reason": self._reason(state, record)}
             (place / "state.json").write_text(json.dumps(state), "utf-8")
-            self._copy(node_of(box), place)
         except FlowError:
             for name, content in self._files(box).items():
                 (place / name).write_bytes(content)
@@ -108,6 +137,11 @@ class DockerLogs:
         """Return what a node says of its command; None before its first word, or when it can't be asked."""
         if box["State"] == "created":
             return None
+        told = self._told(record, box)
+        if told is not None and not told.state.get("wants_delivery"):
+            return (
+                {**told.state, "reason": self._reason(told.state, record)} if told.state else None
+            )
         try:
             state, _ = self._talks.ask(node_of(box), "report")
         except FlowError:
@@ -121,6 +155,22 @@ class DockerLogs:
             if state.get("phase") in (RunPhase.WAITING.value, RunPhase.RUNNING.value):
                 state.update(phase=RunPhase.INTERRUPTED.value, waiting_for="", wants_delivery=False)
         return {**state, "reason": self._reason(state, record)} if state.get("phase") else None
+
+    def _told(self, record: Record, box: Box) -> Told | None:
+        """Return what a young node said last; None where it doesn't tell, or is better asked."""
+        node, age = node_of(box), self._now() - datetime.fromisoformat(record.created_at)
+        if TELLS not in box["Labels"] or box["State"] != "running" or age > YOUNG:
+            return None
+        if self._talks.is_open(node):
+            return None
+        if self._talks.is_open(node, first=True):  # there is nothing to bring it
+            self._talks.end(node.id)
+        path, query = f"/containers/{box['Id']}/logs", {"stdout": "1", "tail": "2"}
+        try:
+            told = last_told(self._engine.raw("GET", path, query=query))
+        except FlowError:  # an engine that keeps no logs, or another's words
+            return None
+        return None if not told.state and age > SPEAKS else told
 
     def _reason(self, state: Mapping[str, Any], record: Record) -> str:
         """Return why a command ended, where its exit code doesn't tell: memory that ran out."""

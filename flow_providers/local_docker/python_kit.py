@@ -8,10 +8,12 @@ carrying.py, or a C library from before 2021), the helper takes the image's `pyt
 from __future__ import annotations
 
 import io
+import py_compile
 import subprocess
 import sys
 import sysconfig
 import tarfile
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -109,13 +111,37 @@ def carried() -> bytes | None:
         tar.add(binary, "bin/python")
         add_libraries(tar, needed, loader)
         tar.add(library, f"lib/{library.name}", filter=_wanted)
+        for name, text in _programs().items():
+            _add_module(tar, f"lib/{library.name}", name, text)
     return archive.getvalue()
 
 
 @cache
 def volume() -> str:
     """Return the volume's name: another interpreter, or another form of it, is another volume."""
-    return volume_of("python", str(_FORM), sys.version, sys.base_prefix, node_file("python.sh"))
+    known = (node_file("python.sh"), *_programs().values())
+    return volume_of("python", str(_FORM), sys.version, sys.base_prefix, *known)
+
+
+def _programs() -> dict[str, str]:
+    """Return what of ours that interpreter can import, by name."""
+    return {"flow_first": node_file("first.py"), "flow_serve": node_file("serve.py")}
+
+
+def _add_module(tar: tarfile.TarFile, folder: str, name: str, text: str) -> None:
+    """Put a module into an archive, compiled too: nobody can write it beside the text later."""
+    add_text(tar, f"{folder}/{name}.py", text.encode())
+    with tempfile.TemporaryDirectory() as place:
+        source, compiled = Path(place, f"{name}.py"), Path(place, f"{name}.pyc")
+        source.write_text(text, "utf-8")
+        py_compile.compile(
+            str(source),
+            str(compiled),
+            dfile=f"{FOLDER}/{folder}/{name}.py",
+            invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
+        )
+        place_there = f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc"
+        add_text(tar, f"{folder}/{place_there}", compiled.read_bytes())
 
 
 def _loads(loader: Path, binary: Path) -> bool:

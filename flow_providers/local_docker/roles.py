@@ -89,9 +89,12 @@ class Roles:
         from flow_providers.local_docker.kept_logs import KeptLogs
         from flow_providers.local_docker.logs import DockerLogs
 
-        kept = KeptLogs(self._state / "logs")
         return DockerLogs(
-            self._engine, self._talks, kept, look=lambda: self._estate.look(grant=False).held()
+            self._engine,
+            self._talks,
+            KeptLogs(self._state / "logs"),
+            look=lambda: self._estate.look(grant=False).held(),
+            now=self._clock.now,
         )
 
     @cached_property
@@ -126,6 +129,7 @@ class Roles:
             ended=self._ended,
             images=self._images,
             lookout=self._lookout,
+            talks=self._talks,
             wants_own_python=self._wants_own_python,
             find_gpus=self._found_gpus,
         )

@@ -21,7 +21,6 @@ from flow_providers.local_docker.talks import Talks
 if TYPE_CHECKING:
     from flow_adapters.deltas import Delta, Deltas
 
-_LANES = 8
 _DELIVER = f"{NODE_HELPER} deliver"
 _Given = TypeVar("_Given")
 _LOGIN = "if command -v bash >/dev/null; then exec bash -l; else exec sh -l; fi"
@@ -64,10 +63,9 @@ class DockerShell:
         if len(given) == 1:  # a dev box's, and somebody waits
             yield from map(act, given)
             return
-        from concurrent.futures import ThreadPoolExecutor
+        from flow_adapters.at_once import at_once
 
-        with ThreadPoolExecutor(_LANES) as pool:
-            yield from pool.map(act, given)
+        yield from at_once(act, given)
 
     def _begun(self, call: Call) -> Started:
         """Start a call; a lone one in the place of the conversation that there is, for that takes no time."""

@@ -6,6 +6,7 @@ import json
 import threading
 import weakref
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from flow_core.domain.allocation import Node
@@ -15,6 +16,8 @@ from flow_providers.local_docker.execs import Execs, Started, leaving
 
 #: Seconds that an answer may take; a machine that swaps is slow, a container that is stopped is silent.
 _ANSWER_S = 20.0
+#: What a container's first process is asked: what is brought to it. The last of that ends the conversation.
+_FIRST, _LAST = ("known", "unpack", "deliver"), "deliver"
 
 
 class Talks:
@@ -37,15 +40,21 @@ class Talks:
         """
         with self._lock:
             talk = self._talks.setdefault(node.id, _Talk())
+        verb = words.partition(" ")[0]
         with talk.lock:
+            if talk.is_first and verb not in _FIRST:
+                talk.end()
             # What was begun before the container was restarted is over; then once more, anew.
             is_old = talk.started is not None
             try:
-                return talk.ask(self._execs, node, words, given)
+                answer = talk.ask(self._execs, node, words, given)
             except NodeUnreachable:
                 if not is_old:
                     raise
-            return talk.ask(self._execs, node, words, given)
+                answer = talk.ask(self._execs, node, words, given)
+            if talk.is_first and verb == _LAST:
+                talk.end()
+            return answer
 
     def become(self, node: Node, line: str) -> Started | None:
         """Have the conversation with the node, if there is one, become a line without input, and return that."""
@@ -56,11 +65,26 @@ class Talks:
         with talk.lock:
             return talk.become(self._execs, node, line)
 
-    def is_open(self, node: Node) -> bool:
-        """Whether there is a conversation with the node already; it may have broken off."""
+    def join(self, node: Node) -> None:
+        """Have what is brought to a node, which is started next, go to its first process, until it has its delivery.
+
+        Where that can't be, as with engines that don't let anyone, it goes as all else does.
+        """
+        self.end(node.id)
+        talk = _Talk()
+        with suppress(FlowError):
+            talk.join(self._execs, node)
+        with self._lock:
+            self._talks[node.id] = talk
+
+    def is_open(self, node: Node, *, first: bool = False) -> bool:
+        """Whether there is a conversation with the node already, or, `first`, with its first process.
+
+        It may have broken off.
+        """
         with self._lock:
             talk = self._talks.get(node.id)
-        return talk is not None and talk.started is not None
+        return talk is not None and talk.started is not None and talk.is_first is first
 
     def end(self, node_id: str) -> None:
         """End the conversation with a node that goes."""
@@ -80,6 +104,7 @@ class _Talk:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.started: Started | None = None
+        self.is_first = False
         self._heard = b""
 
     def ask(
@@ -87,14 +112,14 @@ class _Talk:
     ) -> tuple[dict[str, Any], bytes]:
         try:
             if self.started is None:
-                self._heard = b""
-                self.started = execs.start(node, leaving("serve.py"), reads=True)
-                self._frames = self.started.wire.frames()
-                self.started.wire.plug.settimeout(_ANSWER_S)
+                self._hold(execs.start(node, leaving("serve.py"), reads=True))
+            assert self.started is not None
             self.started.wire.plug.sendall(words.encode("utf-8", "surrogateescape") + b"\n")
             for piece in given:
                 self.started.wire.plug.sendall(piece)
             head: dict[str, Any] = json.loads(self._until(b"\n"))
+            while "told" in head:  # between answers, and to everyone
+                head = json.loads(self._until(b"\n"))
             return head, self._exactly(int(head.pop("bytes")))
         except (OSError, ValueError, EOFError) as error:
             self.end()
@@ -104,7 +129,8 @@ class _Talk:
             raise
 
     def become(self, execs: Execs, node: Node, line: str) -> Started | None:
-        if self.started is None:
+        if self.started is None or self.is_first:
+            self.end()
             return None
         try:
             self.ask(execs, node, "leave", ())
@@ -117,10 +143,21 @@ class _Talk:
         started, self.started = self.started, None
         return started
 
+    def join(self, execs: Execs, node: Node) -> None:
+        self._hold(execs.joined(node))
+        self.is_first = True
+
     def end(self) -> None:
+        self.is_first = False
         if self.started is not None:
             self.started.wire.close()
             self.started = None
+
+    def _hold(self, started: Started) -> None:
+        self._heard = b""
+        self.started = started
+        self._frames = started.wire.frames()
+        started.wire.plug.settimeout(_ANSWER_S)
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self._heard:

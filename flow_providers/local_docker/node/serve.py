@@ -45,9 +45,15 @@ OOM = (
 )
 
 
+#: How many lines have come.
+HEARD = 0
+
+
 def main() -> None:
     """Answer line after line until there are no more."""
+    global HEARD
     for line in sys.stdin.buffer:
+        HEARD += 1
         verb, _, words = line.partition(b" ")
         head, data = {}, b""
         if verb in (b"known", b"unpack"):
@@ -62,6 +68,7 @@ def main() -> None:
         else:
             head = report()
         head["bytes"] = len(data)
+        # Whole, for what `first.py` tells comes between.
         sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + data)
         sys.stdout.buffer.flush()
         if verb == b"leave\n":
@@ -171,8 +178,9 @@ def delivered(given: bytes) -> dict[str, Any]:
         if new["number"] > old.get("number", 0):
             env = old.get("env") if new["env"] is None else new["env"]
             replace("delivery.json", json.dumps(dict(new, env=env)).encode())
-        if lives():
-            os.kill(int(content("lock")), signal.SIGHUP)
+        number = content("lock").strip() if lives() else b""
+        if number:  # else it looks for a delivery when it listens
+            os.kill(int(number), signal.SIGHUP)
     except (OSError, ValueError, KeyError) as error:
         return {"code": 1, "said": str(error)}
     return {"code": 0, "said": ""}
@@ -181,6 +189,7 @@ def delivered(given: bytes) -> dict[str, Any]:
 def replace(name: str, data: bytes) -> None:
     """Replace a file of the helper's as a whole, for its owner's eyes only."""
     path = os.path.join(HOME, name)
+    os.makedirs(HOME, 0o700, exist_ok=True)
     new = "%s.%d" % (path, os.getpid())
     with open(os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
@@ -367,4 +376,5 @@ def content(name: str) -> bytes:
         return b""
 
 
-main()
+if __name__ == "__main__":
+    main()
