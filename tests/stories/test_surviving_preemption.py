@@ -23,6 +23,7 @@ from tests.docs.blocks import ROOT
 from tests.s3_service import BUCKET, Service, s3fs_problem
 from tests.s3_service import serving as serving_buckets
 from tests.sim_nodes.kit import openssh, refuse
+from tests.slurm.cluster import free_port
 from tests.stories.simulated_mithril import (
     PATIENCE_S,
     Simulator,
@@ -47,6 +48,20 @@ EPOCHS, HALF, NODES = 20, 6, 4
 RATE = 600
 MOCK = {"FLOW_PROVIDER": "mock", "FLOW_MOCK_INSTANT": "yes", "FLOW_MOCK_RATE": str(RATE)}
 NOTICE, AWAY = timedelta(seconds=10 * RATE), timedelta(minutes=30)
+#: Runs a program, with its words, as each rank of a group.
+FORKED = """
+import os, runpy, sys, torch.distributed
+
+sys.argv.pop(0)
+ranks = []
+for rank in range(int(os.environ["WORLD_SIZE"])):
+    ranks.append(os.fork())
+    if not ranks[-1]:
+        os.environ["RANK"] = str(rank)
+        runpy.run_path(sys.argv[0], run_name="__main__")
+        sys.exit()
+sys.exit(any([os.waitpid(each, 0)[1] for each in ranks]))
+"""
 #: What a booting node has of this machine begins outside of these.
 NODES_OWN = ("/home", "/root", "/opt", "/mnt", "/media", "/tmp", "/workspace")
 
@@ -83,12 +98,14 @@ def bucket(user: User) -> Iterator[Service]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the training comes to when nothing happens to it."""
+    """What the training comes to when nothing happens to it; torch, which takes seconds to load, is loaded once."""
     pytest.importorskip("torch")
     alone = having_the_program(tmp_path_factory.mktemp("undisturbed"))
-    alone.flow("volume", "create", "--name", "ckpt", "--size", "10", **MOCK)
-    ran = alone.flow(*training("python", "/ckpt"), **MOCK)
+    group = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "WORLD_SIZE": str(NODES)}
+    words = ("train.py", "--epochs", str(EPOCHS), "--pause", "0")
+    ran = alone.run("python", "-c", FORKED, *words, CHECKPOINTS=str(alone.folder), **group)
 
+    assert 0 == ran.code, ran.err
     [result] = finals(ran.out)
     return result
 
