@@ -60,6 +60,7 @@ class Sim:
         self.project = self.service.project
         self.http = self.client(self.service.api_key)
         self._key: str | None = None
+        self._type_id: str | None = None
 
     def client(self, secret: str | None) -> httpx.Client:
         """A client with an API key, or without any."""
@@ -85,7 +86,10 @@ class Sim:
     @property
     def type_id(self) -> str:
         """The id of the first market's type."""
-        return str(self.ask("GET", "/v2/spot/availability")[0]["instance_type"])
+        if self._type_id is None:
+            offered = self.ask("GET", "/v2/spot/availability")
+            self._type_id = str(offered[0]["instance_type"])
+        return self._type_id
 
     @property
     def key(self) -> str:

@@ -50,7 +50,7 @@ MOCK = {"FLOW_PROVIDER": "mock", "FLOW_MOCK_INSTANT": "yes", "FLOW_MOCK_RATE": s
 NOTICE, AWAY = timedelta(seconds=10 * RATE), timedelta(minutes=30)
 #: Runs a program, with its words, as each rank of a group.
 FORKED = """
-import os, runpy, sys, torch.distributed
+import os, runpy, sys, torch.distributed, torch._dynamo  # which optimizers load
 
 sys.argv.pop(0)
 ranks = []
