@@ -29,7 +29,7 @@ SHARING = ("tests/local_docker/", "tests/slurm/", "tests/slurm_provider/")
 #: What takes longest, in the order in which it is begun: nothing long may be left for the end, when workers are idle.
 LONG = (
     *SHARING, "tests/stories/", "tests/third_party/", "tests/docs/", "tests/notebooks/", "tests/meeting/",
-    "tests/sim_nodes/", "tests/mock/", "tests/app/",
+    "tests/sim/test_schemas.py", "tests/sim_nodes/", "tests/mock/", "tests/app/", "tests/core/", "tests/typing/",
 )  # fmt: skip
 
 #: Tests whose every one starts shells, servers or machines, or plays for many seconds: slow, whatever each takes.
