@@ -66,6 +66,7 @@ def test_a_line_that_follows_a_change_is_as_any_other(user: User):
     ending.send_signal(signal.SIGINT)
     ending.communicate(timeout=HANGS_S)
     left = user.run("dev", "--", "grep -c 432[1] /proc/*/cmdline | grep -c :1").stdout
+    user.run("dev", "stop")
 
     assert (3, usual.stdout) == (brought.returncode, brought.stdout), brought.stderr
     assert "two\n" == brought.stdout[:4]
