@@ -5,19 +5,21 @@ environment is made at its first use, in `$FLOW_HOME/dev/envs/NAME`, and so is t
 stays: what is installed in one is there the next time, and touches no other. Other verbs: `reset ABOUT` forgets them,
 `look` tells what there is, `share`, `unshare` let people in and out.
 
-Python 3.8, standard library only. What a plain command doesn't need is read only where it is needed: somebody waits.
+Python 3.8, standard library only. What a plain command doesn't need is read only where it is needed, for somebody
+waits: `typing`, `shutil`, and `node_store` with its `subprocess` would take longer to load than all else.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
-from typing import Any, NoReturn
 
-from flow_core.node.node_store import HOME, load
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
+HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 DEV = os.path.join(HOME, "dev")
 ENVS = os.path.join(DEV, "envs")
 SESSIONS = os.path.join(DEV, "sessions")
@@ -37,7 +39,7 @@ def main() -> None:
 
 def run(told: dict[str, Any], line: str | None) -> NoReturn:
     """Set up what the command runs in, and become it."""
-    given = dict(load("env.json"), **told.get("variables") or {})
+    given = dict(variables(), **told.get("variables") or {})
     env = dict(os.environ, **given)
     env["FLOW_HOME"] = HOME
     workspace = os.getcwd()
@@ -73,9 +75,20 @@ def run(told: dict[str, Any], line: str | None) -> NoReturn:
         fail("%s: %s" % (command[0], error.strerror))
 
 
+def variables() -> dict[str, str]:
+    """Return the task's own, which were delivered; none where there are none."""
+    try:
+        with open(os.path.join(HOME, "env.json")) as file:
+            found: dict[str, str] = json.load(file)
+            return found
+    except FileNotFoundError:
+        return {}
+
+
 def shell(env: dict[str, str], line: str | None) -> list[str]:
     """Return what runs a line, or is a shell to type at, by bash where there is one."""
-    bash = shutil.which("bash", path=env.get("PATH")) is not None
+    folders = env.get("PATH", os.defpath).split(os.pathsep)
+    bash = any(os.access(os.path.join(each, "bash"), os.X_OK) for each in folders)
     if line is not None:
         return ["bash" if bash else "sh", "-c", line]
     return ["bash" if bash else "sh", "-i"]
