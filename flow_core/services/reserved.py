@@ -9,6 +9,8 @@ own (`$FLOW_HOME-<token>`), so that a node's word on an earlier task is never ta
 that a bid's nodes start with is brought over the shell instead (`launch`), once they are up.
 
 What we don't like: a command on nodes that don't answer can't be ended before they do. Until then the task is ending.
+
+Every command of a provider with reservations reads this, and few are on one: what only those need is read there.
 """
 
 from __future__ import annotations
@@ -22,25 +24,15 @@ from attrs import evolve, field, frozen
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.names import is_token, split_wire_name
-from flow_core.domain.placement import Plan
-from flow_core.domain.reservation import Reservation, ReservationState
 from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable, NotFound, Unsupported
-from flow_core.ports.shell import (
-    Call,
-    Events,
-    NodeEvent,
-    NodeExit,
-    NodeLost,
-    NodeOutput,
-    RemoteShell,
-)
-from flow_core.services.placing import note, script_of
-from flow_core.services.reservations import name_of, named, role_of
+from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
 if TYPE_CHECKING:
     from flow_core.domain.allocation import Allocation, Node
     from flow_core.domain.code import Bundle
+    from flow_core.domain.placement import Plan
+    from flow_core.domain.reservation import Reservation
     from flow_core.domain.shape import InstanceShape
     from flow_core.domain.status import TaskView
     from flow_core.domain.task import TaskSpec
@@ -48,6 +40,7 @@ if TYPE_CHECKING:
     from flow_core.ports.market import Market
     from flow_core.ports.provider import Provider
     from flow_core.ports.reservations import Reservations
+    from flow_core.ports.shell import Events, NodeEvent, RemoteShell
     from flow_core.ports.ssh import KeyChange, Ssh
     from flow_core.services.ports import Ports
 
@@ -68,12 +61,13 @@ mkdir -p "$FLOW_HOME"
 nohup sh -c 'bash "$1"; rm -f "$1"' flow "$new" </dev/null >/dev/null 2>&1 &
 for _ in 1 2 3 4 5 6 7 8 9 10; do [ -x "$FLOW_HOME/bin/flow-node" ] && exit; sleep 0.5; done; exit 1
 """
+#: A reservation's state -> the bid's.
 _STATES = {
-    ReservationState.PENDING: BidState.OPEN,
-    ReservationState.ACTIVE: BidState.ALLOCATED,
-    ReservationState.PAUSED: BidState.PAUSED,
-    ReservationState.CANCELED: BidState.TERMINATED,
-    ReservationState.ENDED: BidState.TERMINATED,
+    "pending": BidState.OPEN,
+    "active": BidState.ALLOCATED,
+    "paused": BidState.PAUSED,
+    "canceled": BidState.TERMINATED,
+    "ended": BidState.TERMINATED,
 }
 
 
@@ -104,6 +98,9 @@ def plan_on(ports: Ports, spec: TaskSpec) -> Plan:
         Conflict: it has ended, or a task of this machine is on it, and `spec` doesn't wait for anything.
         InvalidRequest: the task asks for something else than the reservation is.
     """
+    from flow_core.domain.placement import Plan
+    from flow_core.services.reservations import name_of, named, role_of
+
     role = role_of(ports.provider)
     if not isinstance(ports.provider.market, _Market):
         raise Unsupported(f"{ports.provider.name} can't run tasks on its reservations")
@@ -150,6 +147,8 @@ def plan_on(ports: Ports, spec: TaskSpec) -> Plan:
 
 def launch(ports: Ports, view: TaskView) -> None:
     """Bring the node script to the nodes that don't have it; may be repeated. What went wrong is in the history."""
+    from flow_core.services.placing import note, script_of
+
     record, allocation = view.record, view.allocation
     if allocation is None or not allocation.is_complete:
         return
@@ -194,6 +193,8 @@ class _Market:
     def place(self, request: BidRequest) -> Bid:
         if not request.reservation:
             return self.market.place(request)
+        from flow_core.services.reservations import name_of, named
+
         split = split_wire_name(request.name)
         if split is None:
             raise InvalidRequest({"name": f"{request.name!r} carries no token"})
@@ -267,7 +268,7 @@ class _Market:
 
     def _bid(self, found: Reservation, token: str) -> Bid:
         bid_id = f"{found.id}{_SEPARATOR}{token}"
-        state = BidState.TERMINATED if bid_id in self.ended else _STATES[found.state]
+        state = BidState.TERMINATED if bid_id in self.ended else _STATES[found.state.value]
         return Bid(
             id=bid_id,
             name=found.name,
