@@ -47,10 +47,15 @@ def test_an_accounts_limit_makes_the_next_one_wait(user: User):
     user.until("second", waits_for="waiting: AssocGrpGRES")
     user.flow("cancel", "first", "--yes")
     task = user.until("second", state="completed")
-    charged = user.cluster.run("sacct", "-X", "-n", "-P", "-o", "JobName,Account").stdout
 
     assert "succeeded" == task["outcome"]
-    assert {SMALL} == {row.partition("|")[2] for row in charged.split()}
+    user.cluster.until(lambda: {SMALL} == charged(user, "second-"), "slurmdbd")
+
+
+def charged(user: User, begin: str) -> set[str]:
+    """The accounts of the jobs whose names begin so that slurmdbd has heard of by now."""
+    rows = user.cluster.run("sacct", "-X", "-n", "-P", "-o", "JobName,Account").stdout.split()
+    return {row.partition("|")[2] for row in rows if row.startswith(begin)}
 
 
 @pytest.mark.parametrize(
