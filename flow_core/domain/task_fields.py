@@ -201,7 +201,9 @@ def _mount_text(text: str, where: str) -> Mount:
     read_only = mode == "ro" and bool(rest)
     source, _, path = (rest if mode in ("ro", "rw") and rest else text).rpartition(":")
     if not source or path.startswith("//"):
-        raise InvalidRequest({where: f"{text!r} names no path on the node; write '{text}:/PATH'"})
+        there, is_reversed, here = text.partition("=")  # as mappings have it, with the path first
+        right = f"{here}:{there}" if is_reversed and text.startswith("/") else f"{text}:/PATH"
+        raise InvalidRequest({where: f"{text!r} names no path on the node; write {right!r}"})
     if mode == "rw" and source.startswith("s3://") and "mode=rw" not in source:
         right = f"{source}{'&' if '?' in source else '?'}mode=rw:{path}"
         raise InvalidRequest({where: f"a bucket is read-only unless it says so; write {right!r}"})

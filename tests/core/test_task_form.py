@@ -236,7 +236,8 @@ def test_mounts_come_in_several_spellings(written, mount):
     ("written", "path", "text"),
     [
         (["volume://a"], "mounts[0]", "write 'volume://a:/PATH'"),
-        (["/m"], "mounts[0]", "names no path"),
+        (["/m"], "mounts[0]", "names no path on the node; write '/m:/PATH'"),
+        (["/m=s3://b/p"], "mounts[0]", "write 's3://b/p:/m'"),
         ([7], "mounts[0]", "is no mount"),
         ([{"path": "/m", "sorce": "x"}], "mounts[0]", "nearest is 'source'"),
         ([{"path": "/m"}], "mounts[0]", "is no source"),
