@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conda import real_conda, tiny_channel
 from tests.local_docker.user import User
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
@@ -28,6 +29,27 @@ def test_an_environment_is_made_once_for_all_containers_of_an_image(user: User, 
     assert "from the wheel /usr\n" in first
     assert "from the wheel /usr\n" in second
     assert [True, False] == ["makes the environment" in said for said in (first, second)]
+
+
+def test_a_conda_environment_is_made_in_a_container(user: User, tmp_path: Path):
+    """A conda in the container makes it; the next task finds it made, and a package that isn't there is told."""
+    conda, channel = real_conda(tmp_path / "conda"), tmp_path / "channel"
+    file = user.home / "code" / "environment.yml"
+    file.parent.mkdir()
+    file.write_text(tiny_channel(channel))
+    asked = ["submit", "greet", "-i", "cpu", "--environment", "environment.yml", "--yes"]
+    asked += ["--env", f"PATH={conda}:/usr/bin:/bin"]
+    for place in {conda.parent, channel, Path(sys.base_prefix)} - {Path("/usr")}:
+        asked += ["--mount", f"{place}:{place}:ro"]
+    first, second = user.flow(*asked), user.flow(*asked)
+    file.write_text(file.read_text().replace("[greet]", "[no-such-package-here]"))
+    third = user.flow(*asked, fails=True)
+
+    assert "from the channel: " in first
+    assert "from the channel: " in second
+    assert [True, False] == ["makes the environment" in said for said in (first, second)]
+    assert "environment: conda env create ended with 1: " in third
+    assert "no-such-package-here" in third
 
 
 @pytest.fixture

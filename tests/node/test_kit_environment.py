@@ -10,6 +10,7 @@ import pytest
 
 from flow_adapters.node_files import load_kit
 from flow_core.domain.run import RunPhase
+from tests.conda import real_conda, tiny_channel
 from tests.node.conftest import BareNode
 from tests.node.kit import PATIENCE_S, wait_for_bytes
 from tests.wheels import tiny_wheel
@@ -43,6 +44,30 @@ def node(tmp_path: Path, wheels: Path):
     node.close()
 
 
+@pytest.fixture(scope="module")
+def conda(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a real conda."""
+    return real_conda(tmp_path_factory.mktemp("conda"))
+
+
+@pytest.fixture
+def channel(node: BareNode, conda: Path, tmp_path: Path) -> Path:
+    """A channel with `greet`, which the environment.yml on a node with conda asks for."""
+    node.env["PATH"] = f"{conda}:/usr/bin:/bin"
+    (node.workspace / "environment.yml").write_text(tiny_channel(tmp_path / "channel"))
+    return tmp_path / "channel"
+
+
+def another(node: BareNode, folder: Path) -> BareNode:
+    """A node of another task on the same machine: all it shares is the cache."""
+    folder.mkdir()
+    other = BareNode(folder)
+    other.env = {**node.env, **{name: other.env[name] for name in ("FLOW_HOME", "FLOW_WORKSPACE")}}
+    other.env["HOME"] = str(folder)
+    other.workspace.mkdir()
+    return other
+
+
 def run(node: BareNode, what: str, command: str) -> str:
     """Run `command` in the environment `what`, to its end; return what the log has."""
     node.take(command, wants_delivery=True)
@@ -74,10 +99,7 @@ def test_the_same_requirements_are_installed_once(node, tmp_path):
     """Another task on this node with the same file finds the environment made."""
     (node.workspace / "requirements.txt").write_text("tinypkg\n")
     run(node, "requirements.txt", "true")
-    other = BareNode(tmp_path / "other")
-    (tmp_path / "other").mkdir()
-    other.env |= {**node.env, "FLOW_HOME": str(other.home), "FLOW_WORKSPACE": str(other.workspace)}
-    other.workspace.mkdir()
+    other = another(node, tmp_path / "other")
     (other.workspace / "requirements.txt").write_text("tinypkg\n")
     said = run(other, "requirements.txt", "python -c 'import tinypkg; print(tinypkg.WORD)'")
 
@@ -129,3 +151,57 @@ def test_conda_is_missed_by_name(node):
     run(node, "environment.yml", "true")
 
     assert "needs one of micromamba, mamba, conda" in node.report().reason
+
+
+def test_a_conda_environment_is_there(node, channel):
+    """conda resolves the file against its channel; its programs are on PATH, and know the folder in CONDA_PREFIX."""
+    said = run(node, "environment.yml", 'greet; echo "in $CONDA_PREFIX"; command -v greet')
+
+    assert 0 == node.report().exit_code, node.report().reason
+    [folder] = (line[3:] for line in said.splitlines() if line.startswith("in "))
+    assert Path(folder).parent == Path(node.env["FLOW_CACHE"], "envs")
+    assert f"from the channel: {folder}\n" in said
+    assert f"{folder}/bin/greet\n" in said
+
+
+def test_a_conda_environment_is_made_once_of_packages_that_are_kept(node, channel, tmp_path):
+    """The next task finds it made, and one with another file needs no channel for the packages that both have."""
+    run(node, "environment.yml", "greet")
+    for each in channel.glob("*/*-*.tar.bz2"):
+        each.unlink()
+    asked, said = (node.workspace / "environment.yml").read_text(), []
+    for name, text in (("same", asked), ("new", asked + "# again\n")):
+        other = another(node, tmp_path / name)
+        (other.workspace / "environment.yml").write_text(text)
+        said.append(run(other, "environment.yml", "greet"))
+        other.close()
+
+    assert [1, 1] == [each.count("from the channel: ") for each in said]
+    assert [False, True] == ["makes the environment" in each for each in said]
+
+
+def test_what_no_channel_has_is_named(node, channel):
+    """conda's last words are the reason, and the command is not run."""
+    file = node.workspace / "environment.yml"
+    file.write_text(file.read_text().replace("[greet]", "[greet, no-such-package-here]"))
+    said = run(node, "environment.yml", "echo ran")
+
+    report = node.report()
+    assert (125, True) == (report.exit_code, "ran\n" not in said)
+    assert report.reason.startswith("environment: conda env create ended with 1: ")
+    assert report.reason.endswith(
+        "NoPackagesFoundError: Package missing in current linux-64 channels: / - no-such-package-here"
+    )
+
+
+def test_a_mamba_is_told_to_ask_nothing(node, tmp_path):
+    """mamba asks before it makes an environment, as conda does not, and there is nobody to answer."""
+    mamba = tmp_path / "bin" / "mamba"
+    mamba.parent.mkdir()
+    mamba.write_text('#!/bin/sh\necho "yes: $MAMBA_ALWAYS_YES"\nexit 3\n')
+    mamba.chmod(0o755)
+    node.env["PATH"] = f"{mamba.parent}:/usr/bin:/bin"
+    (node.workspace / "environment.yml").write_text("dependencies: [python]\n")
+    run(node, "environment.yml", "true")
+
+    assert "environment: mamba env create ended with 3: yes: true" == node.report().reason

@@ -1,16 +1,9 @@
-"""What tests of other people's clients share: a venv that holds one, and a simulator behind a port.
-
-Clients come from the package index, unchanged, each in a venv of its own; nothing of them is kept here. Where one can't
-be had the test is skipped, and fails in CI.
-"""
+"""What tests of other people's clients share: an empty home, keys, and a simulator behind a port."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
-import venv
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +11,6 @@ from typing import Any
 
 import asyncssh
 import httpx
-import pytest
 
 from flow_adapters.clocks import SystemClock
 from flow_providers.mock.http.calls import Place
@@ -30,52 +22,15 @@ from flow_providers.mock.rules import Mood
 REGION = "us-central1-a"
 #: A round of the market every two real seconds.
 RATE = 60.0
-INSTALL_S, COMMAND_S = 240.0, 60.0
+COMMAND_S = 60.0
 #: What a client must not find out about this machine.
 _OURS = ("FLOW_", "MITHRIL_", "PYTHON", "VIRTUAL_ENV", "XDG_")
-
-
-def refuse(reason: str) -> None:
-    """Skip the test, or fail it in CI."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The environment of someone who has only what is named here, and an empty home."""
     kept = {name: text for name, text in os.environ.items() if not name.startswith(_OURS)}
     return {**kept, "HOME": str(home), "NO_COLOR": "1", **more}
-
-
-def installed(folder: Path, *requirements: str, alone: str = "") -> Path:
-    """The programs' folder of a new venv with these packages, and `alone` without what it asks for.
-
-    uv takes a fifth of the time; pip knows of indexes that uv isn't told of.
-    """
-    python = folder / "venv" / "bin" / "python"
-    venv.create(folder / "venv", symlinks=True)
-    tools = [
-        ["-m", "uv", "pip", "install", "--quiet", "--python", str(python)],
-        ["-m", "pip", "--python", str(python), "install", "--quiet", "--no-compile"],
-    ]
-    said = ""
-    for tool in tools:
-        asked = [[*requirements], ["--no-deps", alone]] if alone else [[*requirements]]
-        try:
-            for words in asked:
-                subprocess.run(
-                    [sys.executable, *tool, *words],
-                    capture_output=True,
-                    text=True,
-                    timeout=INSTALL_S,
-                    check=True,
-                )
-            return python.parent
-        except subprocess.TimeoutExpired:
-            said = f"{INSTALL_S:g} s are not enough"
-        except subprocess.CalledProcessError as error:
-            said = error.stderr.strip()[-300:]
-    refuse(f"{requirements} can't be had: {said}")
-    return python.parent
 
 
 def new_pair() -> tuple[str, str]:

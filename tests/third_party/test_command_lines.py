@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.installing import installed
 from tests.third_party.kit import (
     COMMAND_S,
     REGION,
     Site,
     environment,
-    installed,
     new_pair,
     serving,
 )

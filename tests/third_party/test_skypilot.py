@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.third_party.kit import environment, installed, new_pair, serving
+from tests.installing import installed
+from tests.third_party.kit import environment, new_pair, serving
 
 pytestmark = pytest.mark.slow
 

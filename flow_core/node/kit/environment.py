@@ -70,7 +70,9 @@ def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
                 % (what, ", ".join(CONDAS))
             )
         verb = ["create", "-y"] if conda.endswith("micromamba") else ["env", "create"]
-        run_step([conda, *verb, "-p", folder, "-f", what], env)
+        # `mamba env create` asks since 2.0 (env.cpp of mamba-org/mamba), and took no -y before (issue 1296 there).
+        told = dict(env, MAMBA_ALWAYS_YES="true")
+        run_step([conda, *verb, "-p", folder, "-f", what], told)
         return
     uv = uv_path(env)
     python = ["--python", wanted or _python(env)]
@@ -115,7 +117,7 @@ def uv_path(env: dict[str, str]) -> str:
 
 def run_step(command: list[str], env: dict[str, str]) -> None:
     """Run one program; what it says is in environment.log, and its last words in the message when it fails."""
-    kept = os.environ.get("FLOW_CACHE")
+    kept = env.get("FLOW_CACHE")
     if kept:  # what was fetched outlives the task too
         own = {name: os.path.join(kept, folder) for name, folder in TOOLS}
         env = dict(own, **env)
@@ -130,10 +132,9 @@ def run_step(command: list[str], env: dict[str, str]) -> None:
         log.write(done.stdout)
     if done.returncode:
         shown = " ".join([os.path.basename(command[0]), *command[1:3]])
-        lines = done.stdout.decode("utf-8", "replace").strip().splitlines()[-_LINES:]
-        raise StepFailed(
-            "environment: %s ended with %d: %s" % (shown, done.returncode, " / ".join(lines))
-        )
+        lines = map(str.strip, done.stdout.decode("utf-8", "replace").splitlines())
+        last = " / ".join([line for line in lines if line][-_LINES:])
+        raise StepFailed("environment: %s ended with %d: %s" % (shown, done.returncode, last))
 
 
 def _content(what: str) -> bytes:
