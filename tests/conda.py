@@ -61,7 +61,8 @@ def tiny_channel(folder: Path) -> str:
     """Make a channel in `folder`; return the text of an environment.yml that asks it for `greet`.
 
     `greet` prints the words that it got and the folder it is in. It works with `words` 2 and later: there are 2.0, and
-    3.0 that needs what no channel has.
+    3.0 that needs what no channel has. It brings variables as packages do, and as later condas keep those of a file,
+    and a script that makes GREETING of them. Another package's script, `leave`, ends its shell.
     """
     words, greeting = "share/words.txt", f'echo "$(cat {_PREFIX}/share/words.txt): {_PREFIX}"'
     platform = (
@@ -69,8 +70,15 @@ def tiny_channel(folder: Path) -> str:
         _package("words-2.0", {words: "from the channel"}),
         _package("words-3.0", {words: "too new"}, needs="no-such-thing"),
     )
+    greet = {
+        "bin/greet": f"#!/bin/sh\n{greeting}\n",
+        "etc/conda/env_vars.d/greet.json": '{"WORD": "hello", "WHO": "packages"}',
+        "conda-meta/state": '{"version": 1, "env_vars": {"WHO": "everyone"}}',
+        "etc/conda/activate.d/greet.sh": 'echo is read\nexport GREETING="$WORD $WHO"\nunset WORD\n',
+    }
     anywhere = (
-        _package("greet-1.0", {"bin/greet": f"#!/bin/sh\n{greeting}\n"}, needs="words >=2"),
+        _package("greet-1.0", greet, needs="words >=2"),
+        _package("leave-1.0", {"etc/conda/activate.d/leave.sh": "exit 7\n"}),
     )
     for subdir, packages in (("linux-64", platform), ("noarch", anywhere)):
         place = folder / subdir

@@ -164,6 +164,25 @@ def test_a_conda_environment_is_there(node, channel):
     assert f"{folder}/bin/greet\n" in said
 
 
+def test_a_conda_environment_is_activated(node, channel):
+    """Variables of packages, then of the file, then what scripts make of them; what scripts print is for the log."""
+    said = run(node, "environment.yml", 'echo "$GREETING, ${WORD:-no word}, $HOME"')
+
+    assert f"hello everyone, no word, {node.env['HOME']}\n" in said
+    assert "is read" not in said
+    assert "is read\n" in (node.home / "environment.log").read_text()
+
+
+def test_a_script_that_ends_the_shell_is_told(node, channel):
+    """An environment whose packages can't be activated starts no command."""
+    file = node.workspace / "environment.yml"
+    file.write_text(file.read_text().replace("[greet]", "[greet, leave]"))
+    said = run(node, "environment.yml", "echo ran")
+
+    assert "ran\n" not in said
+    assert node.report().reason.endswith("/etc/conda/activate.d/*.sh ended the shell, with 7")
+
+
 def test_a_conda_environment_is_made_once_of_packages_that_are_kept(node, channel, tmp_path):
     """The next task finds it made, and one with another file needs no channel for the packages that both have."""
     run(node, "environment.yml", "greet")

@@ -19,6 +19,7 @@ import sys
 import time
 from typing import Any, Callable
 
+from flow_core.node.kit.activating import activate
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import path
 
@@ -40,6 +41,8 @@ def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None
     env["VIRTUAL_ENV" if not _is_conda(what) else "CONDA_PREFIX"] = folder
     env["PATH"] = os.path.join(folder, "bin") + os.pathsep + env.get("PATH", os.defpath)
     env.pop("PYTHONHOME", None)
+    if _is_conda(what):
+        activate(folder, env)
 
 
 def kept(name: str, what: str, env: dict[str, str], make: Callable[[str], None]) -> str:
