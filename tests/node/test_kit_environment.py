@@ -195,6 +195,8 @@ def test_a_conda_environment_is_made_once_of_packages_that_are_kept(node, channe
         said.append(run(other, "environment.yml", "greet"))
         other.close()
 
+    kept = [each.name for each in Path(node.env["FLOW_CACHE"], "conda").glob("*-*-0")]
+    assert ["greet-1.0-0", "words-2.0-0"] == sorted(kept)
     assert [1, 1] == [each.count("from the channel: ") for each in said]
     assert [False, True] == ["makes the environment" in each for each in said]
 
