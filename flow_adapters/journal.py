@@ -214,6 +214,8 @@ class SqliteJournal:
 
     def changes(self) -> int:
         """See `Journal.changes`; the number means something to this object only."""
+        if self._file.path is None:
+            return self._file.writes
         with self._file.reading() as database:
             (version,) = database.execute("PRAGMA data_version").fetchone()
             seen, count = self._foreign or (version, 0)

@@ -10,6 +10,7 @@ import hashlib
 import re
 import uuid
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from flow_providers.mock.estate.rows import ApiKeyRow, PersonRow, ProjectRow
 from flow_providers.mock.world import World, wire_id
@@ -22,8 +23,7 @@ _FIRST_KEY_LASTS = timedelta(days=36_500)
 
 def first_secret(world: World) -> str:
     """Return the API key that the world was born with."""
-    seed = world.meta.seed
-    return wire_id("fkey", seed, -3) + wire_id("", seed, -4).removeprefix("_")
+    return _born_secret(world.meta.seed)
 
 
 def people(world: World) -> list[PersonRow]:
@@ -155,14 +155,24 @@ def _first_project(world: World) -> ProjectRow:
 
 
 def _first_key(world: World) -> ApiKeyRow:
-    meta, secret = world.meta, first_secret(world)
+    meta = world.meta
+    return _born_key(meta.seed, meta.me, meta.born_at)
+
+
+@lru_cache(maxsize=4)  # Every request asks for it, and it takes longer to draw than a request does.
+def _born_key(seed: str, person_id: str, born_at: datetime) -> ApiKeyRow:
+    secret = _born_secret(seed)
     return ApiKeyRow(
-        id=wire_id("apikey", meta.seed, -6),
+        id=wire_id("apikey", seed, -6),
         number=0,
-        person=meta.me,
+        person=person_id,
         name="first",
         digest=digest_of(secret),
         snippet=snippet_of(secret),
-        created_at=meta.born_at,
-        expires_at=meta.born_at + _FIRST_KEY_LASTS,
+        created_at=born_at,
+        expires_at=born_at + _FIRST_KEY_LASTS,
     )
+
+
+def _born_secret(seed: str) -> str:
+    return wire_id("fkey", seed, -3) + wire_id("", seed, -4).removeprefix("_")

@@ -153,7 +153,7 @@ def _string(value: Any, shape: Schema, place: Place, problems: list[Json]) -> An
     if not isinstance(value, str):
         problems.append(_problem(place, "this is no text", "string_type"))
         return value
-    if any("\ud800" <= letter <= "\udfff" for letter in value):
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
         problems.append(_problem(place, "half a character is no text", "string_unicode"))
     elif "enum" in shape and value not in shape["enum"]:
         known = ", ".join(shape["enum"])
