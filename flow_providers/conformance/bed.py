@@ -206,8 +206,10 @@ class Bed:
 
     def place(self, request: BidRequest | None = None) -> Bid:
         """Place a bid that is withdrawn when the test is over."""
-        bid = self.market.place(request or self.request())
+        request = request or self.request()
+        bid = self.market.place(request)
         self._bids.append(bid.id)
+        self._names = [name for name in self._names if name != request.name]
         return bid
 
     def place_many(self, count: int) -> list[Bid]:

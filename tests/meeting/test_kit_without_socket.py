@@ -9,6 +9,7 @@ import httpx
 
 from flow_adapters.clocks import ManualClock
 from flow_core.domain.bid import Bid
+from flow_core.domain.shape import InstanceShape
 from flow_core.ports.provider import Provider
 from flow_providers.conformance import Controls, ProviderContract, Rig
 from flow_providers.mock.http.service import in_memory
@@ -30,7 +31,7 @@ class DoorRig(Rig):
 
     may_lack = ("commands", "logs", "forward")
     patience_s = 3600.0
-    step_s = 10.0
+    step_s = 30.0
     a_while_s = 300.0
     many = 150
     no_such_id = "bid_0000000000000000"
@@ -46,6 +47,10 @@ class DoorRig(Rig):
         self.plain = httpx.Client(transport=door, base_url=URL)
         self.made = connect(self.service, clock=clock, shell=told_shell(nodes), transport=self.gate)
         return self.made
+
+    def a_shape(self) -> InstanceShape:
+        """One of several regions' markets, for each whose price is asked costs a request."""
+        return InstanceShape("cpu", 0)
 
     @property
     def controls(self) -> Controls:
