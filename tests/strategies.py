@@ -9,7 +9,7 @@ from string import ascii_letters, ascii_lowercase, digits
 from hypothesis import strategies as st
 
 from flow_core.domain.allocation import Address, Allocation, Node, NodeState, Notice, NoticeKind
-from flow_core.domain.bid import Bid, BidState, Quote
+from flow_core.domain.bid import BidState, Quote
 from flow_core.domain.duration import LONGEST
 from flow_core.domain.money import Price, Spend
 from flow_core.domain.names import new_token
@@ -182,17 +182,6 @@ records = st.builds(
     owner=st.none() | words,
 )
 
-bids = st.builds(
-    Bid,
-    id=words,
-    name=words,
-    state=st.sampled_from(BidState),
-    shape=shapes,
-    region=words,
-    quantity=st.integers(1, 20),
-    limit=limits,
-    created_at=times,
-)
 notices = st.builds(Notice, st.sampled_from(NoticeKind), times)
 reports = st.builds(
     RunReport,

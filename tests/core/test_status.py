@@ -28,15 +28,6 @@ from tests import strategies
 from tests.strategies import EPOCH
 
 TABLES = [TASK_TRANSITIONS, BID_TRANSITIONS, NODE_TRANSITIONS, STEP_TRANSITIONS]
-views = st.builds(
-    TaskView,
-    record=strategies.records,
-    bid=st.none() | strategies.bids,
-    allocation=st.none() | strategies.allocations,
-    reports=st.lists(strategies.reports, max_size=3, unique_by=lambda each: each.rank).map(tuple),
-)
-
-
 #: What two nodes may say of their command.
 PHASES = [
     (RunPhase.WAITING, RunPhase.WAITING),
@@ -86,6 +77,30 @@ def reports(*phases: RunPhase | int) -> tuple[RunReport, ...]:
         for rank, phase in enumerate(phases)
     )
 
+
+#: Every source of a state, in all that a state may follow from; the rest of a record is one and the same.
+views = st.builds(
+    TaskView,
+    record=st.builds(
+        record,
+        spec=st.builds(
+            TaskSpec,
+            command=st.just("true"),
+            num_instances=st.integers(1, 3),
+            run_on=st.sampled_from(RunOn),
+        ),
+        step=st.sampled_from(Step),
+        bid_state=st.none() | st.sampled_from(BidState),
+        preemptions=st.integers(0, 2),
+        began_at=st.none() | st.just(EPOCH),
+        cancel_asked=st.booleans(),
+        outcome=st.none() | st.sampled_from(Outcome),
+        exit_code=st.none() | st.integers(0, 255),
+    ),
+    bid=st.none() | st.sampled_from(BidState).map(bid),
+    allocation=st.none() | strategies.allocations,
+    reports=st.lists(strategies.reports, max_size=3, unique_by=lambda each: each.rank).map(tuple),
+)
 
 UP = allocation(NodeState.RUNNING, NodeState.RUNNING)
 RUNNING, WAITING = RunPhase.RUNNING, RunPhase.WAITING

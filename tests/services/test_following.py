@@ -14,6 +14,7 @@ from flow_adapters.wiring import connect_in_memory
 from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
 from flow_core.services.node_logs import NodeLogs
 from flow_providers.mock import PretendCloud
+from flow_providers.mock.rules import IN_MEMORY
 
 #: A call over the shell: whole, never begun, or cut within its answer after so many bytes.
 fates = st.lists(st.one_of(st.none(), st.integers(0, 400)), max_size=40)
@@ -51,12 +52,12 @@ class BreakingShell:
 @given(prints=st.lists(lines, min_size=1, max_size=20), met=fates)
 def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None]):
     """Whenever and wherever the connection is cut, what was followed is the log."""
-    cloud = PretendCloud()
+    cloud = PretendCloud(rules=evolve(IN_MEMORY, instant=True))
 
     def talk(run: object) -> object:
         for line in prints:
             yield line
-            yield timedelta(seconds=20)
+            yield timedelta(seconds=5)
         # A node whose connection breaks each time is not kept for ever; by the end all have broken that shall.
         yield timedelta(minutes=3)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flow
 from flow_adapters.wiring import connect_in_memory
 from flow_providers.mock import PretendCloud
+from flow_providers.mock.rules import IN_MEMORY
+
+#: Nodes that are up when they are granted: nobody waits for what isn't about logs.
+AT_ONCE = evolve(IN_MEMORY, instant=True)
 
 lines = st.lists(
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=40), max_size=30
@@ -16,7 +21,7 @@ lines = st.lists(
 
 def run_and_end(prints: list[str], nodes: int = 1) -> flow.Task:
     """Return an ended task whose command printed `prints` on each of its nodes."""
-    cloud = PretendCloud()
+    cloud = PretendCloud(rules=AT_ONCE)
     cloud.on("talk", prints=prints)
     task = flow.run("talk", num_instances=nodes, session=connect_in_memory(cloud))
     task.wait()
