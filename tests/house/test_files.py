@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from tests.house import tree
@@ -21,38 +21,26 @@ def test_no_python_file_is_longer_than_a_reader_can_hold():
     assert {} == {name: length for name, length in lengths.items() if length > LONGEST}
 
 
-def test_every_test_says_what_it_shows():
-    """Each test function has a docstring, those of the conformance kit included."""
+def test_every_file_and_every_test_says_why_it_is_there():
+    """Files with code in them open with a docstring, samples apart, and each test has one, the kit's included."""
     silent = [
-        f"{tree.relative(path)}:{test}"
-        for path in tree.python_files("tests", "flow_providers")
-        for test in silence(path)[1]
-    ]
-
-    assert [] == silent
-
-
-def test_every_python_file_says_why_it_is_there():
-    """Each Python file with code in it opens with a docstring; samples and examples are data and may not."""
-    silent = [
-        tree.relative(path)
+        f"{tree.relative(path)}:{what}"
         for path in tree.python_files(*tree.PACKAGES, "tests")
-        if "samples" not in path.parts and silence(path)[0]
+        for what in silence(path)
     ]
 
     assert [] == silent
 
 
-@cache
-def silence(path: Path) -> tuple[bool, list[str]]:
-    """Whether a file has code but no docstring, and its tests that have none, each with its line; parsed once."""
-    text = path.read_text("utf-8")
-    parsed = ast.parse(text)
-    tests = [
+def silence(path: Path) -> list[str]:
+    """What of a file has no docstring: it itself, and its tests, each with its line."""
+    parsed = ast.parse(path.read_text("utf-8"))
+    says = "samples" in path.parts or not parsed.body or ast.get_docstring(parsed)
+    classes = [node.body for node in parsed.body if isinstance(node, ast.ClassDef)]
+    return ([] if says else ["1"]) + [
         f"{node.lineno} {node.name}"
-        for node in (ast.walk(parsed) if "def test_" in text else ())
+        for node in chain(parsed.body, *classes)
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and node.name.startswith("test_")
         and not ast.get_docstring(node)
     ]
-    return bool(parsed.body) and not ast.get_docstring(parsed), tests
