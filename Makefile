@@ -50,12 +50,12 @@ check: static test-fast  ## before each commit: format, lint, imports, types, fa
 
 .PHONY: test
 test: static  ## everything: the checks and every test
-	$(BIN)/pytest -m 'not slow' -q -n auto -p no:schemathesis
+	$(BIN)/pytest -m 'not slow' -q -n auto -p no:schemathesis -p no:rerunfailures
 	$(BIN)/pytest -m slow -q -n auto --dist loadfile --durations=40 --rerun-show-tracebacks
 
 .PHONY: test-fast
 test-fast: venv  ## the tests that take no time
-	$(BIN)/pytest -m 'not slow' -q -n auto -p no:schemathesis
+	$(BIN)/pytest -m 'not slow' -q -n auto -p no:schemathesis -p no:rerunfailures
 
 .PHONY: static
 static: fmt-check lint imports types

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -63,6 +64,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.slow)
         if again and item.get_closest_marker("slow") is not None:
             item.add_marker(pytest.mark.flaky(reruns=2))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what was loaded for the tests: it stays to the end, and is a lot to look through."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
