@@ -22,6 +22,8 @@ from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 #: Turns the node's unix seconds into a time of ours.
 Moment = Callable[[float], datetime]
 
+#: How the core calls the helper over a shell: whatever the node's FLOW_HOME is.
+NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
 ENTRY = struct.Struct("<QIId")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -134,8 +136,13 @@ class LogAnswer:
             offset=begin,
             next_offset=self.offset,
             pieces=tuple(pieces),
-            is_last=self._is_last and self.offset == self._end,
+            is_last=self.is_whole,
         )
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the log is over, and all of it has been in chunks."""
+        return self._is_last and self.offset == self._end
 
     def _read_head(self, head: Mapping[str, Any]) -> None:
         self._squeezed = zlib.decompressobj() if head.get("zlib") else None

@@ -60,14 +60,16 @@ def stream(
         moved = False
         for rank in list(offsets):
             try:
+                is_whole = False
+                # Read until it ends by itself: whoever leaves before has what still runs on the node ended.
                 for chunk in _rest(ports, record, rank, offsets[rank]):
                     if chunk.pieces:
                         moved = True
                         yield chunk
                     offsets[rank] = chunk.next_offset
-                    if chunk.is_last:
-                        del offsets[rank]
-                        break
+                    is_whole = chunk.is_last
+                if is_whole:
+                    del offsets[rank]
             except (NodeUnreachable, NotFound, Transient):
                 if not follow or is_over:
                     raise

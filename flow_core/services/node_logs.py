@@ -12,9 +12,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from flow_core.domain.allocation import Node, NodeState
-from flow_core.domain.node_files import LogAnswer, parse_log_answer, parse_state
+from flow_core.domain.node_files import NODE_HELPER, LogAnswer, parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
-from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import NodeUnreachable, NoRoom, NotFound
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
@@ -103,6 +102,8 @@ class NodeLogs:
         while True:
             answer = LogAnswer(rank=rank, offset=offset)
             was_heard = yield from self._coming(bid_id, node, answer)
+            if answer.is_whole:
+                return
             if answer.offset == offset and not was_heard:
                 raise NodeUnreachable(f"node {rank} did not give its log")
             if answer.offset < offset + _AT_MOST and was_heard:

@@ -89,3 +89,44 @@ def test_one_broken_connection_costs_no_logs_end():
 
     assert 1 == shell.cut
     assert ["first", "last"] == list(task.logs())[-2:]
+
+
+class PatientShell:
+    """A shell whose answers come in one piece each; it counts calls that were left before their end was heard."""
+
+    def __init__(self, shell: object) -> None:
+        self._shell = shell
+        self.left = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._shell, name)
+
+    def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
+        """Run the calls, and say what each said at its end."""
+        said: list[NodeOutput] = []
+        try:
+            for event in self._shell.run_many(calls, timeout_s=timeout_s):  # type: ignore[attr-defined]
+                if isinstance(event, NodeOutput):
+                    said.append(event)
+                    continue
+                if said:
+                    yield evolve(said[0], data=b"".join(each.data for each in said))
+                yield event
+        except GeneratorExit:
+            self.left += 1
+            raise
+
+
+def test_a_follower_hears_the_call_end():
+    """A call is not left with its answer's last bytes, for then it would be ended on the node, by a call of its own."""
+    cloud = PretendCloud()
+    cloud.on("talk", prints=["x" * (2 << 20)])
+    shell = PatientShell(cloud.shell)
+    cloud.provider = evolve(cloud.provider, logs=None, shell=shell)
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", keep=True, session=session)
+    task.wait()
+    followed = [chunk.is_last for chunk in session.tasks.logs(task.name, follow=True)]
+
+    assert followed[-1]
+    assert 0 == shell.left
