@@ -6,8 +6,6 @@ imports what a command needs.
 
 from __future__ import annotations
 
-import atexit
-import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -149,10 +147,6 @@ Try it without an account: flow --provider mock submit "nvidia-smi" -i 8xh100
 """
 
 
-#: So many more objects than at the last look, and Python looks for garbage: some megabytes.
-_LOOKS_AFTER = 50_000
-
-
 class FlowGroup(click.Group):
     """The root: knows every command's name, imports one when it is called."""
 
@@ -244,13 +238,7 @@ class FlowGroup(click.Group):
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `flow` with `args`, or those of the process, and return its exit code.
-
-    Nearly all that a command makes is there at its end. So Python looks through it for garbage seldom, and not once
-    more when it ends: that took a fifth of a command's time.
-    """
-    gc.set_threshold(_LOOKS_AFTER)
-    atexit.register(gc.freeze)
+    """Run `flow` with `args`, or those of the process, and return its exit code."""
     answer: int = cli.main(args=args, prog_name=PROGRAM, standalone_mode=False)
     return answer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from tests.benchmarks.flow_in_cloud import shell_in
+from tests.benchmarks.cloud_sessions import shell_in
 from tests.benchmarks.harness import Effort, Measured, by_turns, median, process, surroundings
 from tests.ssh.cloud import Cloud
 from tests.ssh.sshd import Sshd

@@ -209,16 +209,3 @@ def test_every_key_of_a_task_is_in_the_reference(flow):
     detail = json.loads(flow("status", "t", "--json").out)["task"]
 
     assert [] == [key for key in {*listed, *detail} if f"`{key}`" not in page]
-
-
-def test_a_command_that_ends_looks_for_no_garbage():
-    """What is there at a process's end is not looked through again, for all of it goes."""
-    told = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 10_000))\n"
-    run = subprocess.run(
-        [sys.executable, "-c", told + "from flow_cli.app import main; main(['--version'])"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-
-    assert "True" == run.stdout.split()[-1]

@@ -209,11 +209,18 @@ def main(words: Sequence[str]) -> int:
     }
     invocation = Invocation(connect=lambda *_: cloud.session(), environ=environ)
     code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
-    # Told by itself: what a parent is told of a child counts the parent's own memory, shared before the exec.
+    write_peak(cloud)
+    return code
+
+
+def write_peak(cloud: Cloud) -> None:
+    """Write down this process's peak of memory, in kB.
+
+    Told by itself: what a parent is told of a child counts the parent's own memory, shared before the exec.
+    """
     status = Path("/proc/self/status").read_text()
     peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:"))
     Path(cloud.folder, "peak-kb").write_text(peak)
-    return code
 
 
 if __name__ == "__main__":
