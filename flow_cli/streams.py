@@ -13,13 +13,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TextIO
 
-from flow_cli.show.layout import Block, drawn, plain
 from flow_cli.show.text import clean
 from flow_core.domain.duration import rough_duration
 from flow_core.errors import InvalidRequest
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
+
+    from flow_cli.show.layout import Block
 
 #: The version of every JSON document; it grows when a key changes its meaning or goes, not when one is added.
 JSON_VERSION = 1
@@ -75,6 +76,8 @@ class Stream:
 
     def show(self, block: Block) -> None:
         """Draw a table or a panel, or write it plainly."""
+        from flow_cli.show.layout import drawn, plain
+
         if self.is_terminal:
             self.console.print(drawn(block, self.console.width))
         else:

@@ -1,4 +1,4 @@
-"""Calls and uploads by OpenSSH's own client, for who comes to one node once.
+"""Calls by OpenSSH's own client, for who comes to one node once.
 
 It begins sooner than a connection of ours, which takes a fifth of a second to load, and it encrypts in C. What it can't
 do, such as ask for a passphrase or say in our words why a node gave no answer, is left to ours: it then says nothing.
@@ -11,16 +11,14 @@ import selectors
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from attrs import frozen
 
-from flow_adapters.deltas import Delta, Deltas
 from flow_adapters.ssh.lines import GRACE_S, Head, Tail, ending_surely_line
 from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_words
-from flow_adapters.ssh.upload_talk import Talk, head_of
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
@@ -253,52 +251,6 @@ def attended(
     finally:
         client.close()
     return True
-
-
-def uploaded(
-    way: Way, line: str, archive: Path, *, hold: Callable[[Client], None]
-) -> Generator[NodeEvent, None, bool]:
-    """Send one node what it lacks of a snapshot, by the line that `upload_talk` made; return as `called` does.
-
-    Whoever has sent something is likely to come again at once. So a client that keeps a door is handed to `hold`.
-    """
-    node = way.node
-    try:
-        client = Client(way, line, has_input=True, keeps_door=way.keeps_door)
-    except OSError:
-        return False
-    talk, deltas = Talk(), Deltas(archive)
-    deltas.foresee()
-    is_held = False
-    try:
-        for stream, data in client.pieces():
-            for said in talk.take(stream, data):
-                if "has" in said:
-                    delta = deltas.since(said["has"], said["dirty"])
-                    client.send(_sent(delta, archive))
-                    if not way.keeps_door:
-                        client.end_input()
-                elif said.get("there"):
-                    is_held = True
-                    hold(client)
-                    yield NodeExit(node, 0)
-                    return True
-        code = client.code()
-        if code is None and not client.has_begun:
-            return False
-        yield talk.last(node, OWN_FAILURE if code is None else code)
-    except OSError as error:
-        yield NodeLost(node, str(error))
-    finally:
-        if not is_held:
-            client.close()
-    return True
-
-
-def _sent(delta: Delta, archive: Path) -> Iterator[bytes]:
-    with archive.open("rb") as file:
-        yield head_of(delta)
-        yield from delta.pieces(file)
 
 
 def _widen(pipe: int) -> None:

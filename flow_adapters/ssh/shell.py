@@ -318,7 +318,7 @@ class SshShell:
         (node,) = nodes
         way = self._way(node, keeps_door=True)
         if way is not None:
-            from flow_adapters.ssh.piped import uploaded
+            from flow_adapters.ssh.piped_upload import uploaded
             from flow_adapters.ssh.upload_talk import staying
 
             line = self._line(node, staying(text) if way.keeps_door else text, keeps_code=True)

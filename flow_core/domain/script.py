@@ -25,8 +25,6 @@ from attrs import field, frozen
 from flow_core.domain.task_parts import RunOn
 from flow_core.errors import InvalidRequest
 
-#: How the core calls the helper over a shell: whatever the node's FLOW_HOME is.
-NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
 #: Some providers take 10,000 characters; what isn't the user's code leaves the rest to it. Source: contract, section 5.
 MAX_OWN_CHARS = 6_000
 _BEGINS, _ENDS = "<<'FLOW'\n", "\nFLOW\n"

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.domain.record import Fault, TaskRecord
-from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeLost, NodeOutput
 from flow_core.services.data_buckets import expiry_of

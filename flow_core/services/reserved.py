@@ -24,7 +24,7 @@ from attrs import evolve, field, frozen
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.names import is_token, split_wire_name
-from flow_core.domain.script import NODE_HELPER
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable, NotFound, Unsupported
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 

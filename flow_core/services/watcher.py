@@ -34,8 +34,8 @@ from flow_core.domain.ending import OUTAGE
 from flow_core.domain.group import Seats, met_by_group
 from flow_core.domain.healing import recovery_at
 from flow_core.domain.lifecycle import Seen, deadline_of, decide
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.domain.record import Fault, Outcome, Step, TaskRecord
-from flow_core.domain.script import NODE_HELPER
 from flow_core.domain.status import TaskState, TaskView
 from flow_core.domain.task_parts import Condition, Dependency, Guard
 from flow_core.errors import (

@@ -13,7 +13,7 @@ from contextlib import suppress
 from attrs import frozen
 
 from flow_core.domain.allocation import Node
-from flow_core.domain.script import NODE_HELPER
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import Conflict, FlowError, NodeUnreachable, NotFound
 from flow_providers.local_docker.engine import Engine, Hijacked
 from flow_providers.local_docker.facts import WORKSPACE

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
-from flow_core.domain.script import NODE_HELPER
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import FlowError
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
 from flow_providers.local_docker.execs import Execs, Started, as_it_is_run

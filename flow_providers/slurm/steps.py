@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from attrs import field, frozen, mutable
 
 from flow_core.domain.allocation import Node
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.domain.run import Stream
-from flow_core.domain.script import NODE_HELPER
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.slurm.errors import words_of
 

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from flow_adapters.node_files import load_node_files
-from flow_core.domain.script import NODE_HELPER, squeeze
+from flow_core.domain.node_files import NODE_HELPER
+from flow_core.domain.script import squeeze
 from flow_core.ports.shell import Call, NodeExit, NodeLost
 from flow_providers.local_docker.shell import DockerShell
 from tests.local_docker.test_deltas import NODE, Pipes

@@ -18,8 +18,8 @@ from flow_adapters.node_files import load_node_files
 from flow_core.domain.bid import BidRequest, Launch
 from flow_core.domain.money import Price
 from flow_core.domain.names import new_token, wire_name
-from flow_core.domain.node_files import ENTRY
-from flow_core.domain.script import NODE_HELPER, NodeTask, render_script
+from flow_core.domain.node_files import ENTRY, NODE_HELPER
+from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.shape import parse_shape
 from flow_core.ports.provider import Provider, ProviderContext
 from flow_core.ports.shell import Call, NodeExit

@@ -8,9 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from flow_core.domain.node_files import parse_log_answer, parse_state
+from flow_core.domain.node_files import NODE_HELPER, parse_log_answer, parse_state
 from flow_core.domain.run import RunPhase, Stream
-from flow_core.domain.script import NODE_HELPER
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 from flow_providers.mock.pretend import PretendCloud

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from flow_core.domain.allocation import Node
+from flow_core.domain.node_files import NODE_HELPER
 from flow_core.domain.run import Stream
-from flow_core.domain.script import NODE_HELPER
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.conformance.bed import Bed
 from flow_providers.conformance.contracts.base import Contract
