@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import pytest
 
@@ -40,13 +42,29 @@ for line in sys.stdin:
     open("new", "w").write(line)
     os.rename("new", "state.json")
 """
+#: Stands for a helper that starts a kit, with no interpreter to be found, and tells what came of it.
+STARTS_KIT = """
+import json, os, subprocess, sys
+sys.executable = "/nowhere/python3"
+os.chdir(os.environ["FLOW_HOME"])
+words, pipe = [sys.executable, "kit.zip", "enter", "/", "true"], subprocess.PIPE
+how = dict(env=dict(os.environ, KEY="word"), stdin=subprocess.DEVNULL, start_new_session=True)
+kit = subprocess.Popen(words, stdout=pipe, stderr=pipe, **how)
+with open("door", "w"):
+    pass
+out, err = kit.communicate()
+said = dict(phase="exited", out=out.decode(), err=err.decode(), exit_code=kit.returncode)
+with open("new", "w") as new:
+    json.dump(said, new)
+os.rename("new", "state.json")
+"""
 WAITING = {"phase": "waiting", "wants_delivery": True}
 
 
 class First:
     """A node's first process on this machine: `state` is what its helper is in, `told` what is told next."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, helper: str = HELPER) -> None:
         self.home = place / "home"
         for name in ("first", "serve"):
             (place / f"flow_{name}.py").write_text(node_file(f"{name}.py"))
@@ -55,7 +73,7 @@ class First:
         begin = "import flow_first; exec(flow_first.begun())"
         line = f'exec 3<&{theirs}; exec "$0" -c "$1" -c "$2"'
         self.process = subprocess.Popen(
-            ["/bin/bash", "-c", line, sys.executable, begin, HELPER],
+            ["/bin/bash", "-c", line, sys.executable, begin, helper],
             env={**env, "FLOW_FIRST": "yes"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -89,7 +107,12 @@ class First:
 @pytest.fixture
 def first(tmp_path: Path) -> Iterator[First]:
     """A first process, whose half that tells is ended with the test."""
-    first = First(tmp_path)
+    yield from begun(tmp_path, HELPER)
+
+
+def begun(place: Path, helper: str) -> Iterator[First]:
+    """Yield a first process with a helper; its other half ends afterwards."""
+    first = First(place, helper)
     yield first
     first.leave()
     assert first.process.stdin is not None
@@ -141,6 +164,33 @@ def test_the_last_word_brings_a_small_log(first: First):
     assert "running" == running["phase"]
     assert (b"hi\0\n", ENTRY.pack(0, 4, 0, 1.0)) == (told.log, told.index)
     assert 0 == told.state["exit_code"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "expected"),
+    [
+        ("os.execvp('sh', ['sh', '-c', 'echo $KEY; echo $$ >&2'])", ("word\n", "", 0)),
+        ("sys.stderr.write('no'); sys.exit(125)", ("", "no", 125)),
+        ("raise ValueError('lost')", ("", "ValueError: lost", 1)),
+    ],
+)
+def test_the_kit_needs_no_interpreter_of_its_own(
+    tmp_path: Path, ending: str, expected: tuple[str, str, int]
+):
+    """It is what a started one would be: it takes its time beside the helper, and becomes the command or ends."""
+    (tmp_path / "home").mkdir()
+    os.mkfifo(tmp_path / "home" / "door")
+    waits = "open(os.environ['FLOW_HOME'] + '/door').read()"
+    program = f"import os, sys\ndef main():\n    assert 'enter' == sys.argv[1]\n    {waits}\n    {ending}\n"
+    with ZipFile(tmp_path / "home" / "kit.zip", "w") as kit:
+        kit.writestr("flow_core/node/kit/enter.py", program)
+        for each in ("flow_core", "flow_core/node", "flow_core/node/kit"):
+            kit.writestr(f"{each}/__init__.py", "")
+    with contextmanager(begun)(tmp_path, STARTS_KIT) as first:
+        told = first.heard()
+
+    assert (expected[0], expected[2]) == (told["out"], told["exit_code"])
+    assert expected[1] in told["err"]
 
 
 def test_what_others_write_beside_is_passed_by():

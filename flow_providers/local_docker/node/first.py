@@ -9,9 +9,11 @@ Python 3.8, standard library only.
 from __future__ import annotations
 
 import binascii
+import contextlib
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 else:
     import flow_serve as serve
 
-# ruff: noqa: PTH103, PTH116, PTH118, TID251
+# ruff: noqa: PTH103, PTH116, PTH118, PTH208, TID251
 #: Where `init.sh` puts the container's standard input.
 IN = 3
 #: For how long things are told, and how often it is looked whether there are any, at first and later.
@@ -44,6 +46,7 @@ def begun() -> str:
     os.makedirs(serve.HOME, 0o700, exist_ok=True)
     if os.fork():
         os.close(IN)
+        subprocess.Popen = Entering  # type: ignore[assignment, misc]
         return program
     try:
         os.dup2(IN, 0)
@@ -55,7 +58,8 @@ def begun() -> str:
 
 def tell() -> None:
     """Tell of every change for as long as the node is young; a conversation that was begun goes on to its end."""
-    talk = threading.Thread(target=serve.main, daemon=True)
+    conversation = serve.Conversation()
+    talk = threading.Thread(target=conversation.hold, daemon=True)
     talk.start()
     began, last, said = time.monotonic(), None, b""
     while True:
@@ -71,8 +75,44 @@ def tell() -> None:
                 sys.stdout.buffer.write(line)
                 sys.stdout.buffer.flush()
         time.sleep(LOOKS_S if age < SOON_S else LATER_S)
-    if serve.HEARD:
+    if conversation.has_begun:
         talk.join()
+
+
+class Entering(subprocess.Popen):  # type: ignore[type-arg]
+    """What the helper starts: where that is the kit, a copy of this process becomes it, and no interpreter is begun."""
+
+    def __init__(self, words: list[str], **how: Any) -> None:
+        if words[0] == sys.executable and words[2:3] == ["enter"]:
+            how["preexec_fn"] = lambda: enter(words[1], words[2:], how["env"])
+        super().__init__(words, **how)
+
+
+def enter(kit: str, words: list[str], env: dict[str, str]) -> None:
+    """Be the kit until that has become the command; what it says and how it ends are as if it had been started."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        for each in os.listdir("/proc/self/fd"):
+            if int(each) > 2:  # among them what the helper waits for
+                with contextlib.suppress(OSError):
+                    os.close(int(each))
+        os.environ.clear()
+        os.environ.update(env)
+        sys.argv[:] = [kit, *words]
+        sys.path.insert(0, kit)
+        from flow_core.node.kit import enter as program
+
+        program.main()
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    finally:
+        if sys.exc_info()[0]:
+            sys.excepthook(*sys.exc_info())
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def look(name: str) -> Any:

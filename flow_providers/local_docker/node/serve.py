@@ -39,42 +39,48 @@ MOST_DIRTY = 2_000
 #: Longer than any system's clock takes to tick, so that what changes later has another time.
 #: Source: Linux, kernel/Kconfig.hz: a hundredth of a second at most.
 TICK_S = 0.012
+#: How many bytes of a path go into a file's name twice, where 255 are allowed and some follow.
+MOST_NAME = 115
 OOM = (
     ("/sys/fs/cgroup/memory.events", "oom_kill"),
     ("/sys/fs/cgroup/memory/memory.oom_control", "oom_kill"),
 )
 
 
-#: How many lines have come.
-HEARD = 0
+class Conversation:
+    """What somebody asks on standard input, and what is answered; `has_begun` with the first line."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def hold(self) -> None:
+        """Answer line after line until there are no more."""
+        for line in sys.stdin.buffer:
+            self.has_begun = True
+            verb, _, words = line.partition(b" ")
+            head, data = answered(verb.rstrip(), words)
+            head["bytes"] = len(data)
+            # Whole, for what `first.py` tells comes between.
+            sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + data)
+            sys.stdout.buffer.flush()
+            if verb == b"leave\n":
+                return
+            if verb == b"known":
+                import tarfile  # noqa: F401  # takes long to load, and what it is for is on its way
 
 
-def main() -> None:
-    """Answer line after line until there are no more."""
-    global HEARD
-    for line in sys.stdin.buffer:
-        HEARD += 1
-        verb, _, words = line.partition(b" ")
-        head, data = {}, b""
-        if verb in (b"known", b"unpack"):
-            head = known(json.loads(words)) if verb == b"known" else unpacked(json.loads(words))
-        elif verb == b"leave\n":
-            pass
-        elif verb == b"deliver":
-            head = delivered(sys.stdin.buffer.read(int(words)))
-        elif verb == b"log":
-            offset, limit = map(int, words.split())
-            head, data = stretch(offset, limit, report())
-        else:
-            head = report()
-        head["bytes"] = len(data)
-        # Whole, for what `first.py` tells comes between.
-        sys.stdout.buffer.write(json.dumps(head).encode() + b"\n" + data)
-        sys.stdout.buffer.flush()
-        if verb == b"leave\n":
-            return
-        if verb == b"known":
-            import tarfile  # noqa: F401  # takes long to load, and what it is for is on its way
+def answered(verb: bytes, words: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the answer to a line: what goes first, as JSON, and the bytes that follow."""
+    if verb == b"known":
+        return known(json.loads(words)), b""
+    if verb == b"unpack":
+        return unpacked(json.loads(words)), b""
+    if verb == b"deliver":
+        return delivered(sys.stdin.buffer.read(int(words))), b""
+    if verb == b"log":
+        offset, limit = map(int, words.split())
+        return stretch(offset, limit, report())
+    return report() if verb == b"report" else {}, b""
 
 
 def report() -> dict[str, Any]:
@@ -267,10 +273,13 @@ def note(target: str, digest: str, files: dict[str, Any]) -> None:
 
 
 def note_name(target: str) -> str:
-    """Return the name of the file that tells of a folder."""
-    import hashlib
+    """Return the name of the file that tells of a folder: its path, where that isn't too long for a name."""
+    path = os.fsencode(target)
+    if len(path) <= MOST_NAME:
+        return "uploads/" + path.hex()
+    import hashlib  # which loads OpenSSL
 
-    return "uploads/" + hashlib.sha256(os.fsencode(target)).hexdigest()[:32]
+    return "uploads/long-" + hashlib.sha256(path).hexdigest()
 
 
 def place(tar: Any, member: Any, target: str) -> list[str]:
@@ -377,4 +386,4 @@ def content(name: str) -> bytes:
 
 
 if __name__ == "__main__":
-    main()
+    Conversation().hold()
