@@ -126,6 +126,8 @@ class SqliteStore:
             return
         world.note_drawn()
         for table in world.tables():
+            if not table.touched:
+                continue
             gone = [(table.kind, row_id) for row_id, row in table.touched.items() if row is None]
             connection.executemany("DELETE FROM rows WHERE kind = ? AND id = ?", gone)
             connection.executemany(

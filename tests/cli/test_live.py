@@ -52,7 +52,11 @@ overviews = st.builds(
     Overview,
     at=strategies.times,
     rows=st.lists(rows(), max_size=5).map(tuple),
-    lines=st.lists(st.tuples(strategies.names, st.text(max_size=90)), max_size=30).map(tuple),
+    lines=st.builds(
+        lambda few, times: tuple(few * times),
+        st.lists(st.tuples(strategies.names, st.text(max_size=90)), max_size=3),
+        st.integers(1, 10),
+    ),
     watcher_runs=st.booleans(),
 )
 frames = st.builds(
@@ -72,20 +76,17 @@ def text(seen: Overview | None, width: int = 80, height: int = 24, frame: Frame 
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.none() | overviews, frames, st.integers(1, 250), st.integers(1, 60))
 def test_a_screen_has_its_size_whatever_is_shown(seen, frame, width, height):
-    """Exactly as many lines as there are, none of them longer than wide, and nothing a terminal would obey."""
+    """Exactly as many lines as there are, none of them longer than wide, and nothing a terminal would obey.
+
+    Where no more can be shown, everything is ASCII; what can't be is a question mark.
+    """
     drawing = live_screen(seen, frame, width=width, height=height)
     lines = ["".join(cell.text for cell in line) for line in drawing.lines]
 
     assert height == len(lines)
     assert max(map(len, lines)) <= width
     assert all(line.isprintable() for line in lines)
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow])
-@given(overviews, st.integers(40, 200))
-def test_a_plain_terminal_gets_ascii(seen, width):
-    """Where no more can be shown, everything is ASCII; what can't be is a question mark."""
-    assert text(seen, width=width, frame=Frame(provider="mock", fancy=False)).isascii()
+    assert text(seen, width=width, height=height, frame=evolve(frame, fancy=False)).isascii()
 
 
 def row(limit: float, price: float) -> Row:

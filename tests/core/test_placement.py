@@ -97,9 +97,12 @@ def chosen(task: TaskSpec, market: list[Quote], ceiling: Price | None) -> Plan |
         return type(error)
 
 
-@given(specs, markets, limits)
-def test_the_cheapest_that_fits_is_chosen(task, market, ceiling):
-    """No quote that fits, and whose floor the limit reaches, is cheaper than the chosen one; else there is an error."""
+@given(specs, markets, limits, st.randoms(use_true_random=False))
+def test_the_cheapest_that_fits_is_chosen(task, market, ceiling, chance):
+    """No quote that fits, and whose floor the limit reaches, is cheaper than the chosen one; else there is an error.
+
+    The order in which quotes come makes no difference to what is chosen, nor to the kind of error.
+    """
     most = task.max_price or ceiling
     fitting = [each for each in market if fits(task, each)]
     affordable = [each for each in fitting if most is None or most >= each.floor]
@@ -111,11 +114,18 @@ def test_the_cheapest_that_fits_is_chosen(task, market, ceiling):
     else:
         assert not affordable
         assert plan is (PriceTooLow if fitting else NoCapacity)
+    shuffled = list(market)
+    chance.shuffle(shuffled)
+
+    assert plan == chosen(task, shuffled, ceiling)
 
 
 @given(served())
 def test_a_limit_is_within_its_bounds(asked):
-    """A limit of the user's is kept; another is at least the floor and never above the ceiling."""
+    """A limit of the user's is kept; another is at least the floor and never above the ceiling.
+
+    Each quote is the chosen one or was rejected, once, in so many words.
+    """
     task, market, ceiling = asked
     plan = choose(task, market, ceiling=ceiling)
 
@@ -129,23 +139,6 @@ def test_a_limit_is_within_its_bounds(asked):
     else:
         wanted = max(plan.quote.price.scaled(DEFAULT_LIMIT_FACTOR), plan.quote.floor)
         assert plan.limit == (wanted if most is None else min(wanted, most))
-
-
-@given(specs, markets, limits, st.randoms(use_true_random=False))
-def test_a_plan_is_the_same_twice(task, market, ceiling, chance):
-    """The order in which quotes come makes no difference to what is chosen, nor to the kind of error."""
-    plan = chosen(task, market, ceiling)
-    shuffled = list(market)
-    chance.shuffle(shuffled)
-
-    assert plan == chosen(task, shuffled, ceiling)
-
-
-@given(served())
-def test_every_quote_has_its_say(asked):
-    """Each quote is the chosen one or was rejected, once, in so many words."""
-    task, market, ceiling = asked
-    plan = choose(task, market, ceiling=ceiling)
     told = [plan.quote, *(each.quote for each in plan.rejected)]
 
     assert len(market) == len(told)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta, timezone
 from decimal import Decimal
 
@@ -20,7 +21,7 @@ from tests.strategies import EPOCH
 cents = st.integers(0, 10**9)
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text() | st.decimals(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
 
@@ -81,25 +82,17 @@ def test_fractions_of_a_second_have_any_length(fraction, micros):
 
 
 @given(plain)
-def test_no_value_crashes_a_reader(told):
-    """A reader returns a value or raises ValueError, whatever it is given."""
+def test_nothing_told_crashes_a_reader(told):
+    """A value is read or raises ValueError, and a body is read or is Unreadable, whatever it is."""
     for read in (when, dollars, spend, whole):
-        try:
+        with suppress(ValueError):
             read(told)
-        except ValueError:
-            continue
+    for kind in (wire.Bid, wire.Instance, wire.PriceHistories, wire.Volume):
+        with suppress(wire.Unreadable):
+            wire.read(kind, told)
 
 
-@given(st.sampled_from([wire.Bid, wire.Instance, wire.PriceHistories, wire.Volume]), plain)
-def test_no_body_crashes_the_wire(kind, told):
-    """A body of any shape is read or is Unreadable."""
-    try:
-        wire.read(kind, told)
-    except wire.Unreadable:
-        return
-
-
-@given(st.dictionaries(st.text(), plain, max_size=5))
+@given(st.dictionaries(st.text(), plain, max_size=3))
 def test_unknown_fields_are_passed_over(extra):
     """Fields that nobody told us of change nothing."""
     known = body("bid")
