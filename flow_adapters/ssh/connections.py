@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import errno
 import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
@@ -18,12 +19,12 @@ from typing import Any
 from attrs import define, field
 
 from flow_adapters.lean_asyncssh import asyncssh
+from flow_adapters.ssh.early import AT_ONCE, Early
 from flow_adapters.ssh.reasons import KeyChanged, Lost, reason_for
 from flow_adapters.ssh.targets import HOST_KEYS, Target
 from flow_adapters.ssh.trust import KnownNodes, alias
 from flow_core.errors import FlowError
 
-AT_ONCE = 64
 PLACE_S = 1.0
 #: Sessions on one connection; OpenSSH's server allows ten. Source: sshd_config(5), MaxSessions.
 SESSIONS = 8
@@ -55,8 +56,9 @@ class Link:
 class Connections:
     """Makes and keeps connections; lives in one event loop."""
 
-    def __init__(self, *, known: KnownNodes, timeout_s: float) -> None:
+    def __init__(self, *, known: KnownNodes, early: Early, timeout_s: float) -> None:
         self._known = known
+        self._early = early
         self._timeout_s = timeout_s
         self._places = asyncio.Semaphore(AT_ONCE)
         self._links: dict[object, list[Link]] = {}
@@ -188,7 +190,8 @@ class Connections:
             jump = await self._take(target.jump, most=MANY)
             through, undo = {"tunnel": jump.connection}, lambda: self._give_back(jump)
         elif not options.proxy_command:
-            sock = await _socket_to(options.host, options.port)
+            begun = self._early.take(options.host, options.port)
+            sock = await _socket_to(options.host, options.port, begun)
             through, undo = {"sock": sock, "tunnel": None}, sock.close
         try:
             connection = await asyncssh.connect(
@@ -303,8 +306,8 @@ class _Client(asyncssh.SSHClient):
             each()
 
 
-async def _socket_to(host: str, port: int) -> socket.socket:
-    """Return a socket that is connected to the first address of `host` that answers."""
+async def _socket_to(host: str, port: int, begun: socket.socket | None) -> socket.socket:
+    """Return a socket that is connected to the first address of `host` that answers; one may have begun to be."""
     loop = asyncio.get_running_loop()
     kind = socket.SOCK_STREAM
     try:
@@ -313,11 +316,13 @@ async def _socket_to(host: str, port: int) -> socket.socket:
         found = await loop.getaddrinfo(host, port, type=kind)
     problem: OSError = socket.gaierror(f"{host} has no address")
     for family, _, _, _, address in found:
-        sock = socket.socket(family, kind)
+        sock, begun = begun or socket.socket(family, kind), None
         sock.setblocking(False)
         try:
             await loop.sock_connect(sock, address)
         except OSError as error:
+            if error.errno == errno.EISCONN:
+                return sock
             sock.close()
             problem = error
         except BaseException:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from flow_adapters.lean_asyncssh import asyncssh
 from flow_adapters.ssh.connections import Connections
+from flow_adapters.ssh.early import Early
 from flow_adapters.ssh.identities import Ask, Identities
 from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.room import Room
@@ -26,6 +27,7 @@ class Inside:
         room: Room,
         *,
         known: KnownNodes,
+        early: Early,
         keys: Sequence[Path],
         ssh_folder: Path,
         ask: Ask | None,
@@ -37,7 +39,7 @@ class Inside:
         self._ssh_folder = ssh_folder
         self._ask = ask
         self._lock = threading.Lock()
-        self.connections = room.run(_connections(known, timeout_s))
+        self.connections = room.run(_connections(known, early, timeout_s))
         self._read_keys()
 
     def target(self, node: Node) -> Target:
@@ -69,11 +71,11 @@ class Inside:
         )
 
 
-async def _connections(known: KnownNodes, timeout_s: float) -> Connections:
+async def _connections(known: KnownNodes, early: Early, timeout_s: float) -> Connections:
     raise_file_limit()
     # Options are made in these; more threads than two only cost memory.
     asyncio.get_running_loop().set_default_executor(_threads())
-    return Connections(known=known, timeout_s=timeout_s)
+    return Connections(known=known, early=early, timeout_s=timeout_s)
 
 
 def raise_file_limit() -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from flow_adapters.ssh.doors import Doors
+from flow_adapters.ssh.early import Early
 from flow_adapters.ssh.lines import call_line, terminal_line
 from flow_adapters.ssh.openssh import (
     OWN_FAILURE,
@@ -83,6 +84,7 @@ class SshShell:
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
         self._called_before: set[str] = set()
         self._doors = Doors()
+        self._early = Early(self._ssh_folder / "config")
         self._lock = threading.Lock()
         self._inside: Inside | None = None
         self._room = Room(at_close=self._leave)
@@ -94,6 +96,8 @@ class SshShell:
         return self._run_many(calls, timeout_s)
 
     def _run_many(self, calls: Sequence[Call], timeout_s: float | None) -> Events:
+        if self._inside is None:
+            self._early.begin(call.node for call in calls)
         from flow_adapters.ssh.fanout import CallJob
 
         def job(call: Call) -> Job:
@@ -137,16 +141,12 @@ class SshShell:
         if self._ssh is not None and shutil.which(self._ssh) is not None:
             if self.known_nodes.key_of(node.id) is None:
                 self._reach(node)
-            code = subprocess.call(
-                ssh_words(
-                    self._ssh,
-                    node,
-                    text,
-                    options=self.ssh_options(node),
-                    door=self._doors.to(node),
-                    has_terminal=os.isatty(0),
-                )
+            door, is_terminal = self._doors.to(node), os.isatty(0)
+            options = self.ssh_options(node)
+            words = ssh_words(
+                self._ssh, node, text, options=options, door=door, has_terminal=is_terminal
             )
+            code = subprocess.call(words)
             if code == OWN_FAILURE:
                 self._reach(
                     node
@@ -268,6 +268,7 @@ class SshShell:
                     left -= not isinstance(event, NodeOutput)
                     yield event
         finally:
+            self._early.close()
             fan.sink.shut()
             # The program may be leaving, and its room have ended everything already.
             if left and self._room.runs(fan.loop):
@@ -367,6 +368,7 @@ class SshShell:
                 self._inside = Inside(
                     self._room,
                     known=self.known_nodes,
+                    early=self._early,
                     keys=self._keys,
                     ssh_folder=self._ssh_folder,
                     ask=self._ask,
