@@ -19,11 +19,15 @@ from flow_core.domain.task_parts import Recover
 
 @frozen(kw_only=True)
 class Waiting:
-    """One sentence on what is waited for, and one on what follows. `since` is on the provider's clock."""
+    """One sentence on what is waited for, and one on what follows. Times are on the provider's clock.
+
+    Where `what` says how long is left, which changes while nothing happens, `until` is what it counts down to.
+    """
 
     what: str
     since: datetime
     then: str = ""
+    until: datetime | None = None
 
     def text(self, now: datetime) -> str:
         """Return it as a line, with how long it has taken so far."""
@@ -95,6 +99,7 @@ def waiting(view: TaskView, quote: Quote | None, now: datetime) -> Waiting | Non
             what=f"{allocation.notice.kind.value} notice: the nodes stop in {left} unless it is taken back",
             since=since,
             then=then,
+            until=allocation.notice.deadline,
         )
     if state is TaskState.ENDING:
         return Waiting(what="ending: the bid is being withdrawn", since=since)

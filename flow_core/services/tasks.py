@@ -168,8 +168,9 @@ class Tasks:
                     f"{view.record.name!r} had not ended after {timeout_s:g} s: {what}"
                 )
             ports.watch.ensure()
-            if what != seen:  # something moves, so more may follow soon
-                waits, seen = intervals(ports.provider.limits.poll_s), what
+            sign = f"{reason.until}" if reason and reason.until else what
+            if sign != seen:  # something moves, so more may follow soon
+                waits, seen = intervals(ports.provider.limits.poll_s), sign
             left = timeout_s - elapsed.total_seconds() if timeout_s is not None else float("inf")
             self._rest(view.record, min(max(next(waits), rest), max(left, 0.0)))
 

@@ -185,7 +185,7 @@ def test_whose_fault_it_was_is_told(pretend_cloud: PretendCloud, session: Sessio
     clock.advance(minutes=10)
     pretend_cloud.lose_node(losing_nodes.name, 1, back_after="5m")
     clock.advance(minutes=20)
-    pretend_cloud.outbid(losing_nodes.name)
+    pretend_cloud.outbid(losing_nodes.name, lasts="1h")
     losing_nodes.wait()
 
     assert [
@@ -227,7 +227,7 @@ def test_a_preempted_group_begins_again_together(
     pretend_cloud.on("train", takes="2h", checkpoints=True)
     task = flow.run("train", num_instances=3, session=session)
     clock.advance(hours=1)
-    pretend_cloud.outbid(task.name)
+    pretend_cloud.outbid(task.name, lasts="1h")
 
     assert TaskState.COMPLETED is task.wait()
     record = session.tasks.record(task.name)
@@ -266,7 +266,7 @@ def test_a_failure_under_notice_waits_for_what_comes(
     pretend_cloud.on("train", train)
     task = flow.run("train", session=session)
     clock.advance(minutes=30)
-    pretend_cloud.outbid(task.name)
+    pretend_cloud.outbid(task.name, lasts="1h")
     clock.advance(minutes=2)
     assert not session.tasks.record(task.name).has_ended
     if taken_back:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import CancelledError
 from datetime import timedelta
+from itertools import accumulate, takewhile
 
 import pytest
 from attrs import evolve
@@ -15,6 +16,7 @@ from flow_core.domain.status import TaskState
 from flow_core.domain.task import TaskSpec
 from flow_core.domain.task_parts import Dependency, Mount
 from flow_core.errors import InvalidRequest, NameTaken, NoCapacity, PriceTooLow, Unsupported
+from flow_core.services.polling import intervals
 from flow_core.services.ports import Defaults
 from flow_core.services.session import Session
 from flow_providers.mock import PretendCloud
@@ -51,6 +53,23 @@ def test_a_task_past_its_time_ends(pretend_cloud: PretendCloud, session: Session
     assert record.began_at is not None
     assert record.ended_at is not None
     assert timedelta(hours=1) <= record.ended_at - record.began_at < timedelta(hours=1, minutes=5)
+
+
+def test_a_notice_that_runs_out_makes_nobody_look_more_often(
+    pretend_cloud: PretendCloud, session: Session, clock
+):
+    """While only the time that is left changes, looks come as seldom as when nothing does."""
+    pretend_cloud.on("train", takes="2h", checkpoints=True)
+    task = flow.run("train", session=session)
+    clock.advance(hours=1)
+    pretend_cloud.outbid(task.name)
+    notice = session.tasks.view(task.name).allocation.notice
+    left_s = (notice.deadline - clock.now()).total_seconds()
+    due = list(takewhile(lambda at_s: at_s < left_s, accumulate(intervals(60.0))))
+    seen = [each.view.state for each in session.tasks.follow(task.name)]
+
+    # The watcher writes it down once, which begins anew.
+    assert len(due) <= seen.count(TaskState.PREEMPTING) <= 2 * len(due)
 
 
 def test_a_task_never_costs_more_than_its_ceiling(pretend_cloud: PretendCloud, session: Session):
