@@ -22,6 +22,7 @@ from flow_providers.local_docker.labels import (
     Record,
     network_name,
 )
+from flow_providers.local_docker.limits import ULIMITS
 from flow_providers.local_docker.node_files import node_file
 from flow_providers.local_docker.python_kit import NodePython
 
@@ -35,11 +36,6 @@ CACHE_FOLDER = "/opt/flow-cache"
 _FUSE = "/dev/fuse"
 #: Source: linux/capability.h.
 _SYS_ADMIN = 21
-#: What large training jobs want: pinned memory without end, 64 MB of stack, a million open files.
-_ULIMITS = [
-    {"Name": name, "Soft": limit, "Hard": limit}
-    for name, limit in (("memlock", -1), ("stack", 64 << 20), ("nofile", 1 << 20))
-]
 
 
 def container(
@@ -75,7 +71,7 @@ def container(
         # Loaders of training data share batches there; like any machine's, it holds half of the memory and uses none
         # until it is filled. Docker's own 64 MB end them with a bus error.
         "ShmSize": asked.shm or (asked.memory or memory) // 2,
-        "Ulimits": _ULIMITS if raises_limits else [],
+        "Ulimits": ULIMITS if raises_limits else [],
     }
     if asked.cpus is not None:
         host["NanoCpus"] = int(asked.cpus * 1e9)

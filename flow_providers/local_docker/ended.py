@@ -1,4 +1,4 @@
-"""What is remembered on this machine: bids that have ended, a file each, and what the engine was seen to refuse.
+"""What is remembered on this machine: bids that have ended, a file each.
 
 What lives is at the engine; when all this is lost, nothing is.
 """
@@ -23,17 +23,6 @@ class Ended:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-
-    @property
-    def may_raise_limits(self) -> bool:
-        """Whether the engine lets containers have higher limits than it has itself, as far as is known."""
-        return not (self._folder / "no-limits").exists()
-
-    @may_raise_limits.setter
-    def may_raise_limits(self, may: bool) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        if not may:
-            (self._folder / "no-limits").touch()
 
     def write(self, record: Record) -> None:
         """Remember a bid."""

@@ -13,12 +13,10 @@ from flow_adapters.at_once import at_once
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.bid import BidRequest
 from flow_core.domain.task_parts import Source
-from flow_core.errors import InvalidRequest
 from flow_providers.local_docker import gpus as machine
 from flow_providers.local_docker.asked import Asked, absolute, read_options
 from flow_providers.local_docker.clearing import Clearing
 from flow_providers.local_docker.containers import CACHE_FOLDER, container, is_root, open_folders
-from flow_providers.local_docker.ended import Ended
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.gpus import Gpus
@@ -31,6 +29,7 @@ from flow_providers.local_docker.labels import (
     container_name,
     network_name,
 )
+from flow_providers.local_docker.limits import Limits
 from flow_providers.local_docker.python_kit import PythonKit
 from flow_providers.local_docker.s3fs_kit import S3fsKit
 from flow_providers.local_docker.talks import Talks
@@ -44,7 +43,6 @@ class Granting:
         self,
         engine: Engine,
         *,
-        ended: Ended,
         images: Images,
         lookout: Lookout,
         talks: Talks,
@@ -52,11 +50,11 @@ class Granting:
         find_gpus: Callable[[], Gpus],
     ) -> None:
         self._engine = engine
-        self._ended = ended
         self._images = images
         self._lookout = lookout
         self._talks = talks
         self._clearing = Clearing(engine)
+        self._limits = Limits(engine)
         self._python = PythonKit(engine, wants_own=wants_own_python)
         self._s3fs = S3fsKit(engine)
         self._find_gpus = find_gpus
@@ -112,17 +110,17 @@ class Granting:
         python = self._python.ready(record.image)
         s3fs = self._s3fs.ready(record.image) if record.has_buckets else None
         cache = self._cache(about, user) if record.has_environment else ""
-        memory = 0
+        memory, raises_limits = 0, False
 
-        def know_memory() -> None:
-            nonlocal memory
+        def know() -> None:
+            nonlocal memory, raises_limits
+            raises_limits = self._limits.may_be_raised(record.image)
             memory = 0 if asked.memory or asked.shm else self._memory()
 
         # The engine takes its time for either, and needs neither for the other.
-        at_once(lambda ask: ask(), (lambda: self._make_network(record), know_memory))
+        at_once(lambda ask: ask(), (lambda: self._make_network(record), know))
         found = self._gpus_there(record)
 
-        raises_limits = self._ended.may_raise_limits
         nodes = [
             Node(id=container_name(record, rank), rank=rank, state=NodeState.STARTING)
             for rank in range(record.quantity)
@@ -166,15 +164,7 @@ class Granting:
             if record.gpus and not self._holds_alone(record):
                 self._clearing.remove(record)
                 return
-            try:
-                at_once(start, range(record.quantity))
-            except InvalidRequest as error:
-                if "rlimit" not in error.message or not raises_limits:
-                    raise
-                # A rootless engine, or one in a container, may not raise limits; its containers do without.
-                self._ended.may_raise_limits = False
-                self._clearing.remove(record)
-                self.grant(record, world, delivers=delivers)
+            at_once(start, range(record.quantity))
 
     def _memory(self) -> int:
         """Return the engine's memory in bytes."""

@@ -28,6 +28,8 @@ BID, RANK, GPUS, RECORD, CLAIM = "flow.bid", "flow.rank", "flow.gpus", "flow.rec
 SCRIPT, VOLUME, MADE = "flow.script", "flow.volume", "flow.made"
 #: On volumes that hold programs of this machine's, and on containers that fill or try them; on volumes of environments.
 CARRIED, CACHE = "flow.carried", "flow.cache"
+#: On the volume that tells whether the engine may raise limits; see limits.py.
+LIMITS = "flow.limits"
 #: GPUs that a container was given in name alone.
 PRETENDED = "flow.pretended-gpus"
 #: On the mark of a bid that has ended: when.

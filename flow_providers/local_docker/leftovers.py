@@ -12,7 +12,7 @@ from flow_core.ports.leftovers import Leftover
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
 from flow_providers.local_docker.images import BUILT
-from flow_providers.local_docker.labels import BID, CACHE, CARRIED, MADE, VOLUME
+from flow_providers.local_docker.labels import BID, CACHE, CARRIED, LIMITS, MADE, VOLUME
 
 _HELD = {"filters": {"label": [MADE]}}
 _GB = 1e9
@@ -76,6 +76,9 @@ class DockerLeftovers:
                 continue
             if CARRIED in labels:
                 what = f"programs brought for containers ({name})"
+                yield Leftover(id=place, what=what, is_kept=True)
+            elif LIMITS in labels:
+                what = f"what is known of this engine's limits ({name})"
                 yield Leftover(id=place, what=what, is_kept=True)
             elif CACHE in labels:
                 yield Leftover(

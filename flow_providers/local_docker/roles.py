@@ -126,7 +126,6 @@ class Roles:
 
         return Granting(
             self._engine,
-            ended=self._ended,
             images=self._images,
             lookout=self._lookout,
             talks=self._talks,

@@ -19,7 +19,7 @@ from flow_core.errors import NoCapacity, Unsupported
 from flow_core.ports.provider import Provider, ProviderContext
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.engine import Engine
-from flow_providers.local_docker.labels import BID, CLAIM, ENDED, new_record
+from flow_providers.local_docker.labels import BID, CARRIED, CLAIM, ENDED, new_record
 from tests.local_docker.engine import (
     BARE_IMAGE,
     engine_folder,
@@ -162,6 +162,28 @@ def test_prices_cannot_be_changed_nor_bids_paused(
     provider.market.withdraw(bid.id)
 
     assert BidState.TERMINATED is provider.market.bid(bid.id).state
+
+
+def test_an_engine_is_asked_once_whether_it_raises_limits(
+    tmp_path: Path, docker_host: str, engine: Engine, clock: ManualClock
+):
+    """The first bid of all tries that on a container that runs nothing; its own are made once, whatever comes of it."""
+    engine.ask("DELETE", "/volumes/flow-limits", fine=(404,))
+    begin = SystemClock().now()
+    bids = []
+    for name in ("one", "two"):  # with nothing remembered on this side
+        provider = connected(tmp_path / name, docker_host, clock)
+        bids.append(provider.market.place(request("cpu")))
+        provider.market.withdraw(bids[-1].id)
+    query = {
+        "since": f"{begin.timestamp():.3f}",
+        "until": f"{SystemClock().now().timestamp():.3f}",
+        "filters": {"event": ["create"], "type": ["container"]},
+    }
+    made = [each["Actor"]["Attributes"] for each in engine.lines("GET", "/events", query=query)]
+
+    assert 1 == len([each for each in made if each.get(CARRIED) == "limits"])
+    assert [1, 1] == [len([each for each in made if each.get(BID) == bid.id]) for bid in bids]
 
 
 def test_a_task_goes_on_after_its_engine_was_restarted(tmp_path: Path, clock: ManualClock):
