@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -105,6 +106,24 @@ def test_the_same_requirements_are_installed_once(node, tmp_path):
 
     assert "from the wheel" in said
     assert "makes the environment" not in said
+    other.close()
+
+
+def test_what_a_list_takes_in_is_of_its_content(node, tmp_path):
+    """A list whose `-r` file has changed is another one; so are two files in each other, which end all the same."""
+    (node.workspace / "requirements.txt").write_text("# the rest\n-r more/base.txt  # is there\n")
+    (node.workspace / "more").mkdir()
+    base = node.workspace / "more" / "base.txt"
+    base.write_text("-c ../limits.txt\n-r base.txt\n")
+    (node.workspace / "limits.txt").write_text("tinypkg<2\n")
+    first = run(node, "requirements.txt", "python -c 'import tinypkg'")
+    other = another(node, tmp_path / "other")
+    shutil.copytree(node.workspace, other.workspace, dirs_exist_ok=True)
+    (other.workspace / "more" / "base.txt").write_text(base.read_text() + "tinypkg\n")
+    second = run(other, "requirements.txt", "python -c 'import tinypkg; print(tinypkg.WORD)'")
+
+    assert "No module named 'tinypkg'" in first
+    assert "from the wheel" in second
     other.close()
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,10 @@ from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import path
 
 CONDAS = ("micromamba", "mamba", "conda")
+#: A file that a list of requirements takes in, also from below `pip:` in one for conda.
+_TAKEN_IN = re.compile(
+    r"""^[ \t]*(?:-[ \t]+)?['"]?(?:--requirement|--constraint|-r|-c)[ \t=]*([^\s'"#]+)""", re.M
+)
 #: Where the tools keep what they fetched.
 TOOLS = (("UV_CACHE_DIR", "uv"), ("PIP_CACHE_DIR", "pip"), ("CONDA_PKGS_DIRS", "conda"))
 _LINES = 5
@@ -141,20 +146,27 @@ def run_step(command: list[str], env: dict[str, str]) -> None:
 
 
 def _content(what: str) -> bytes:
-    found = b""
-    for name in (what, _beside(what, "uv.lock")):
+    """Return what the environment is made from: the file, what it takes in, and the lock beside it."""
+    found: dict[str, bytes] = {}
+    names = [what, _beside(what, "uv.lock")]
+    for name in names:
+        if name in found:
+            continue
         try:
             with open(name, "rb") as file:
-                found += file.read()
+                found[name] = file.read()
         except FileNotFoundError:
             if name == what:
                 raise StepFailed(
                     "environment: %s is not in %s; was the code uploaded with it?"
                     % (what, os.getcwd())
                 ) from None
+            continue  # whoever reads it next says what it misses
         except OSError as error:
             raise StepFailed("environment: %s: %s" % (name, error.strerror)) from error
-    return found
+        taken_in = _TAKEN_IN.findall(found[name].decode("utf-8", "replace"))
+        names.extend(_beside(name, each) for each in taken_in if "://" not in each)
+    return b"".join(found.values())
 
 
 def _cache(env: dict[str, str]) -> str:
