@@ -183,6 +183,17 @@ def test_a_conda_environment_is_there(node, channel):
     assert f"{folder}/bin/greet\n" in said
 
 
+def test_a_conda_that_only_a_shells_start_files_know_is_found(node, channel, conda):
+    """Where its installer puts it by itself."""
+    node.env["PATH"] = "/usr/bin:/bin"
+    (Path(node.env["HOME"]) / "miniforge3").mkdir()
+    (Path(node.env["HOME"]) / "miniforge3" / "bin").symlink_to(conda)
+    said = run(node, "environment.yml", "command -v greet")
+
+    assert 0 == node.report().exit_code, node.report().reason
+    assert f"{node.env['FLOW_CACHE']}/envs/" in said
+
+
 def test_a_conda_environment_is_activated(node, channel):
     """Variables of packages, then of the file, then what scripts make of them; what scripts print is for the log."""
     said = run(node, "environment.yml", 'echo "$GREETING, ${WORD:-no word}, $HOME"')

@@ -25,6 +25,12 @@ from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import path
 
 CONDAS = ("micromamba", "mamba", "conda")
+#: Where their installers put them, and images for machines do; a shell's start files alone have them on PATH.
+#: Sources: the installers' own questions; for /opt/conda, conda's Docker images.
+_PLACES = (
+    "~/miniforge3/bin", "~/mambaforge/bin", "~/miniconda3/bin", "~/anaconda3/bin", "~/.local/bin",
+    "/opt/conda/bin", "/opt/miniforge3/bin", "/opt/miniconda3/bin",
+)  # fmt: skip
 #: A file that a list of requirements takes in, also from below `pip:` in one for conda.
 _TAKEN_IN = re.compile(
     r"""^[ \t]*(?:-[ \t]+)?['"]?(?:--requirement|--constraint|-r|-c)[ \t=]*([^\s'"#]+)""", re.M
@@ -69,9 +75,7 @@ def kept(name: str, what: str, env: dict[str, str], make: Callable[[str], None])
 
 def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
     if _is_conda(what):
-        conda = next(
-            filter(None, (shutil.which(each, path=env.get("PATH")) for each in CONDAS)), None
-        )
+        conda = _conda(env)
         if conda is None:
             raise StepFailed(
                 "environment: %s needs one of %s, and this node has none"
@@ -93,6 +97,15 @@ def _make(what: str, wanted: str, folder: str, env: dict[str, str]) -> None:
     run_step([uv, "venv", "--quiet", *python, folder], env)
     if not what.startswith("python:"):
         run_step([uv, "pip", "install", "--python", folder, "-r", what], env)
+
+
+def _conda(env: dict[str, str]) -> str | None:
+    """Return the path of the first conda on PATH, else of the one that its own variables or its usual places have."""
+    own = [os.path.dirname(env[name]) for name in ("MAMBA_EXE", "CONDA_EXE") if env.get(name)]
+    usual = os.pathsep.join([*own, *map(os.path.expanduser, _PLACES)])
+    places = (env.get("PATH", os.defpath), usual)
+    found = (shutil.which(each, path=path) for path in places for each in CONDAS)
+    return next(filter(None, found), None)
 
 
 def _python(env: dict[str, str]) -> str:
