@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch.nn.functional import mse_loss
 
-SAMPLES, BATCH = 4096, 256
+SAMPLES, BATCH = 4096, 1024
 NOTICED = []
 
 
