@@ -259,6 +259,7 @@ class SshShell:
             except Lost as lost:
                 yield NodeLost(node, str(lost))
         if not jobs:
+            self._early.close()
             return
         fan = self._room.run(Fan.begin(self._open().connections, jobs, timeout_s=timeout_s))
         left = len(jobs)
