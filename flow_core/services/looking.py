@@ -52,6 +52,13 @@ def look(
     ]
 
 
+def last_reports(ports: Ports, bid_id: str) -> tuple[RunReport, ...]:
+    """Return what the nodes of one bid last said, for who asks them nothing afterwards."""
+    if ports.provider.logs is not None:
+        return ports.provider.logs.reports([bid_id])[bid_id]
+    return _node_logs(ports).reports([bid_id], lone=True)[bid_id]
+
+
 def logs_of(ports: Ports) -> Logs:
     """Return the provider's logs role, or one that asks the nodes themselves."""
     return ports.provider.logs or _node_logs(ports)

@@ -41,8 +41,10 @@ class NodeLogs:
         self._keep = keep
         self._now = now
 
-    def reports(self, bid_ids: Collection[str]) -> Mapping[str, tuple[RunReport, ...]]:
-        """See `Logs.reports`. A node that doesn't answer has no report in this sweep."""
+    def reports(
+        self, bid_ids: Collection[str], *, lone: bool = False
+    ) -> Mapping[str, tuple[RunReport, ...]]:
+        """See `Logs.reports`. A node that doesn't answer has no report in this sweep; see `Call` for `lone`."""
         found: dict[str, tuple[RunReport, ...]] = dict.fromkeys(bid_ids, ())
         calls: list[Call] = []
         owner: dict[str, str] = {}
@@ -50,7 +52,7 @@ class NodeLogs:
             for node in allocation.nodes:
                 if node.is_reachable:
                     owner[node.id] = bid_id
-                    calls.append(Call(node=node, line=f"{NODE_HELPER} report"))
+                    calls.append(Call(node=node, line=f"{NODE_HELPER} report", lone=lone))
         said: dict[str, dict[int, str]] = {bid_id: {} for bid_id in set(owner.values())}
         for node, answer in self._answers(calls).items():
             said[owner[node.id]][node.rank] = answer.decode("utf-8", "replace")

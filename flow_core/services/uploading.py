@@ -15,7 +15,7 @@ from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable
 from flow_core.services.delivering import bring_code, deliver
-from flow_core.services.looking import look
+from flow_core.services.looking import last_reports, look
 from flow_core.services.placing import note
 from flow_core.services.polling import intervals
 from flow_core.services.ports import Ports
@@ -72,11 +72,12 @@ class Uploading:
                 f"it is not known here which folder the code of {record.name!r} came from",
                 hint=f"`flow upload {record.name} FOLDER` names it",
             )
-        # The nodes are connected to while the folder is read.
+        is_one = record.spec.num_instances == 1
+        # Many nodes are connected to while the folder is read. One is logged in to for the upload, and asked behind it.
         with ThreadPoolExecutor(1) as reading:
             packing = reading.submit(ports.code.pack, source)
             self._await_turn(record)
-            view = look(ports, [record])[0]
+            view = look(ports, [record], asks_nodes=not is_one)[0]
             bundle = packing.result()
         is_new = bundle.digest != record.code_digest
         record = ports.journal.update(
@@ -103,10 +104,15 @@ class Uploading:
         nodes = view.allocation.nodes if view.allocation is not None else ()
         if not any(node.is_reachable for node in nodes):
             return Uploaded(record=record, bundle=bundle, is_new=is_new)
-        delivery = _due(ports, view)
-        if delivery is None:
+        if record.spec.num_instances == 1:
             self._bring(record, nodes)
-        elif not deliver(ports, view, delivery):
+            view = evolve(view, reports=last_reports(ports, record.bid_id or ""))
+            delivery = _due(ports, view)
+        else:
+            delivery = _due(ports, view)
+            if delivery is None:
+                self._bring(record, nodes)
+        if delivery is not None and not deliver(ports, view, delivery):
             last = ports.journal.events(record.token)[-1]
             raise NodeUnreachable(f"{last.what}: {last.why}", hint="the watcher tries again, too")
         return Uploaded(
