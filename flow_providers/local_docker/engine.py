@@ -10,7 +10,6 @@ Source: the Docker Engine API, version 1.41, https://docs.docker.com/engine/api/
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 import struct
@@ -22,6 +21,7 @@ from urllib.parse import quote, urlencode
 
 from attrs import frozen
 
+from flow_adapters.lean_http import client
 from flow_core.domain.run import Stream
 from flow_providers.local_docker.address import Address
 from flow_providers.local_docker.errors import meant, refusal, unreached
@@ -121,7 +121,7 @@ class Engine:
         data: bytes | Iterable[bytes] | None = None,
         headers: Mapping[str, str] | None = None,
         fine: Iterable[int] = (),
-    ) -> Iterator[http.client.HTTPResponse]:
+    ) -> Iterator[client.HTTPResponse]:
         connection = self._connection()
         target = _target(path, query)
         kind = "application/x-tar" if body is None else "application/json"
@@ -136,14 +136,14 @@ class Engine:
                 if status not in fine:
                     raise refusal(status, words)
             yield answer
-        except http.client.HTTPException as error:
+        except client.HTTPException as error:
             raise unreached(OSError(str(error) or "it broke off"), str(self.address)) from error
         except OSError as error:
             raise unreached(error, str(self.address)) from error
         finally:
             connection.close()
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self) -> client.HTTPConnection:
         return _Connection(self.address)
 
 
@@ -184,7 +184,7 @@ class Hijacked:
         return found
 
 
-class _Connection(http.client.HTTPConnection):
+class _Connection(client.HTTPConnection):
     def __init__(
         self, address: Address, *, timeout_s: float = ANSWER_S, half_closes: bool = False
     ) -> None:
