@@ -59,6 +59,15 @@ def load_kit() -> bytes:
     return _zipped(_FOLDER)
 
 
+def digest_of_node_files() -> str:
+    """Return what differs whenever a file of `flow_core/node` does."""
+    read = {name: (_FOLDER / name).read_bytes() for name in _IN_THE_SCRIPT}
+    told = sorted({**dict(_files(_FOLDER, "")), **read}.items())
+    return hashlib.sha256(
+        b"\0".join(each for pair in told for each in (pair[0].encode(), pair[1]))
+    ).hexdigest()
+
+
 def _kept(files: NodeFiles, place: Path) -> tuple[str, str]:
     squeezer = _FOLDER.parent / "domain" / "squeeze.py"
     texts = (files.boot, files.helper, squeezer.read_text(encoding="utf-8"))

@@ -1,24 +1,29 @@
 """The interpreter that the node helper runs on: this machine's own, carried into every container.
 
 A user's image need hold no Python, only `sh`. So the interpreter that runs Flow is put into a Docker volume once, with
-its standard library, its C library and its loader, and mounted read-only at /opt/flow-python. Where that can't be (see
-carrying.py, or a C library from before 2021), the helper takes the image's `python3`.
+its standard library, its C library and its loader, and mounted read-only at /opt/flow-python. With it go the helper and
+the kit, compiled: a node that is brought just these doesn't compile them, which was a third of its work. Where that
+can't be (see carrying.py, or a C library from before 2021), the helper takes the image's `python3`.
 """
 
 from __future__ import annotations
 
 import io
+import marshal
 import py_compile
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import tempfile
+import zipfile
 from functools import cache
 from pathlib import Path
 
 from attrs import frozen
 
+from flow_adapters.node_files import digest_of_node_files, load_kit, load_node_files
+from flow_core.domain.script import squeeze
 from flow_core.errors import InvalidRequest, NotFound
 from flow_providers.local_docker.carrying import (
     Carrier,
@@ -112,14 +117,26 @@ def carried() -> bytes | None:
         add_libraries(tar, needed, loader)
         tar.add(library, f"lib/{library.name}", filter=_wanted)
         for name, text in _programs().items():
-            _add_module(tar, f"lib/{library.name}", name, text)
+            folder = f"lib/{library.name}"
+            add_text(tar, f"{folder}/{name}.py", text.encode())
+            place = f"{folder}/__pycache__/{name}.{sys.implementation.cache_tag}.pyc"
+            add_text(tar, place, _compiled(text, f"{FOLDER}/{folder}/{name}.py"))
+        helper, kit = squeeze(load_node_files())[1], load_kit()
+        add_text(tar, "helper", helper.encode())
+        add_text(tar, "helper.code", marshal.dumps(compile(helper, "flow-node", "exec")))
+        add_text(tar, "kit.zip", kit)
+        with zipfile.ZipFile(io.BytesIO(kit)) as modules:
+            for name in modules.namelist():
+                if name.endswith(".py"):
+                    text = modules.read(name).decode()
+                    add_text(tar, f"kit/{name}c", _compiled(text, f"kit.zip/{name}"))
     return archive.getvalue()
 
 
 @cache
 def volume() -> str:
     """Return the volume's name: another interpreter, or another form of it, is another volume."""
-    known = (node_file("python.sh"), *_programs().values())
+    known = (node_file("python.sh"), *_programs().values(), digest_of_node_files())
     return volume_of("python", str(_FORM), sys.version, sys.base_prefix, *known)
 
 
@@ -128,20 +145,18 @@ def _programs() -> dict[str, str]:
     return {"flow_first": node_file("first.py"), "flow_serve": node_file("serve.py")}
 
 
-def _add_module(tar: tarfile.TarFile, folder: str, name: str, text: str) -> None:
-    """Put a module into an archive, compiled too: nobody can write it beside the text later."""
-    add_text(tar, f"{folder}/{name}.py", text.encode())
+def _compiled(text: str, name: str) -> bytes:
+    """Return a module compiled; nobody can write it beside its text later."""
     with tempfile.TemporaryDirectory() as place:
-        source, compiled = Path(place, f"{name}.py"), Path(place, f"{name}.pyc")
+        source, compiled = Path(place, "source.py"), Path(place, "compiled.pyc")
         source.write_text(text, "utf-8")
         py_compile.compile(
             str(source),
             str(compiled),
-            dfile=f"{FOLDER}/{folder}/{name}.py",
+            dfile=name,
             invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH,
         )
-        place_there = f"__pycache__/{name}.{sys.implementation.cache_tag}.pyc"
-        add_text(tar, f"{folder}/{place_there}", compiled.read_bytes())
+        return compiled.read_bytes()
 
 
 def _loads(loader: Path, binary: Path) -> bool:

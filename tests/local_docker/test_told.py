@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import marshal
 import os
 import signal
 import subprocess
@@ -64,16 +65,16 @@ WAITING = {"phase": "waiting", "wants_delivery": True}
 class First:
     """A node's first process on this machine: `state` is what its helper is in, `told` what is told next."""
 
-    def __init__(self, place: Path, helper: str = HELPER) -> None:
+    def __init__(self, place: Path, helper: str, executable: str = sys.executable) -> None:
         self.home = place / "home"
         for name in ("first", "serve"):
             (place / f"flow_{name}.py").write_text(node_file(f"{name}.py"))
         theirs, self._into = os.pipe()
         env = {**os.environ, "PYTHONPATH": str(place), "FLOW_HOME": str(self.home)}
-        begin = "import flow_first; exec(flow_first.begun())"
+        begin = "import flow_first; exec = flow_first.executed; exec(flow_first.begun())"
         line = f'exec 3<&{theirs}; exec "$0" -c "$1" -c "$2"'
         self.process = subprocess.Popen(
-            ["/bin/bash", "-c", line, sys.executable, begin, helper],
+            ["/bin/bash", "-c", line, executable, begin, helper],
             env={**env, "FLOW_FIRST": "yes"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -110,9 +111,9 @@ def first(tmp_path: Path) -> Iterator[First]:
     yield from begun(tmp_path, HELPER)
 
 
-def begun(place: Path, helper: str) -> Iterator[First]:
+def begun(place: Path, helper: str, executable: str = sys.executable) -> Iterator[First]:
     """Yield a first process with a helper; its other half ends afterwards."""
-    first = First(place, helper)
+    first = First(place, helper, executable)
     yield first
     first.leave()
     assert first.process.stdin is not None
@@ -191,6 +192,29 @@ def test_the_kit_needs_no_interpreter_of_its_own(
 
     assert (expected[0], expected[2]) == (told["out"], told["exit_code"])
     assert expected[1] in told["err"]
+
+
+def test_what_came_with_the_interpreter_is_not_compiled_again(tmp_path: Path):
+    """A helper and a kit that are the very ones that were carried are taken as they were compiled then."""
+    (tmp_path / "home").mkdir()
+    os.mkfifo(tmp_path / "home" / "door")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python3").symlink_to(Path(sys.executable).resolve())
+    starts_kit = STARTS_KIT.replace('sys.executable = "/nowhere/python3"', "")
+    (tmp_path / "helper").write_text("the helper")
+    code = marshal.dumps(compile(starts_kit, "helper", "exec"))
+    (tmp_path / "helper.code").write_bytes(code)
+    for place in (tmp_path, tmp_path / "home"):
+        (place / "kit.zip").write_text("the kit")
+    modules = tmp_path / "kit" / "flow_core" / "node" / "kit"
+    modules.mkdir(parents=True)
+    waits = "import os; open(os.environ['FLOW_HOME'] + '/door').read()"
+    (modules / "enter.py").write_text(f"def main(): {waits}; print('carried', flush=True)")
+    executable = str(tmp_path / "bin" / "python3")
+    with contextmanager(begun)(tmp_path, "exec(b'the helper')", executable) as first:
+        told = first.heard()
+
+    assert "carried\n" == told["out"], told
 
 
 def test_what_others_write_beside_is_passed_by():

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import binascii
 import contextlib
+import gc
 import json
+import marshal
 import os
 import signal
 import subprocess
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 else:
     import flow_serve as serve
 
-# ruff: noqa: PTH103, PTH116, PTH118, PTH208, TID251
+# ruff: noqa: PTH103, PTH116, PTH118, PTH120, PTH208, S102, S302, TID251
 #: Where `init.sh` puts the container's standard input.
 IN = 3
 #: For how long things are told, and how often it is looked whether there are any, at first and later.
@@ -44,6 +46,8 @@ def begun() -> str:
     # A helper that is told of a delivery before it listens looks for one when it does.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     os.makedirs(serve.HOME, 0o700, exist_ok=True)
+    gc.freeze()  # what is loaded stays, in all that this process becomes
+    gc.enable()
     if os.fork():
         os.close(IN)
         subprocess.Popen = Entering  # type: ignore[assignment, misc]
@@ -54,6 +58,19 @@ def begun() -> str:
         tell()
     finally:
         os._exit(0)
+
+
+def executed(program: bytes) -> None:
+    """Execute a program in the main module; a helper that this interpreter was brought with is compiled already."""
+    code: Any = program
+    if program == carried("helper"):
+        code = marshal.loads(carried("helper.code"))
+    exec(code, vars(sys.modules["__main__"]))
+
+
+def carried(name: str) -> bytes:
+    """Return a file that came with this interpreter, nothing where there is none."""
+    return serve.content(os.path.join(os.path.dirname(sys.executable), os.pardir, name))
 
 
 def tell() -> None:
@@ -102,7 +119,8 @@ def enter(kit: str, words: list[str], env: dict[str, str]) -> None:
         os.environ.clear()
         os.environ.update(env)
         sys.argv[:] = [kit, *words]
-        sys.path.insert(0, kit)
+        is_known = serve.content(kit) == carried("kit.zip")
+        sys.path.insert(0, os.path.dirname(sys.executable) + "/../kit" if is_known else kit)
         from flow_core.node.kit import enter as program
 
         program.main()
