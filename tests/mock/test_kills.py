@@ -16,11 +16,12 @@ from tests.mock.world_user import Door
 
 ROOT = Path(__file__).parents[2]
 PROCESSES = 3
+READY, ACCEPTED = b"ready\n", b"accepted\n"
 UP = (NodeState.RUNNING, NodeState.LEAVING)
 
 
-def run_until_killed(root: Path, seed: str, after_s: float) -> None:
-    """Let processes use the world together, and kill each in the middle of whatever it does."""
+def run_until_killed(root: Path, seed: str, after_s: float, *, words: tuple[bytes, ...]) -> None:
+    """Let processes use the world together, and kill each in the middle of what it does, once it said `words`."""
     children = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.mock.world_user", str(root), f"{seed}x{number}"],
@@ -31,7 +32,8 @@ def run_until_killed(root: Path, seed: str, after_s: float) -> None:
     try:
         for child in children:
             assert child.stdout is not None
-            assert b"ready\n" == child.stdout.readline(), child.stderr and child.stderr.read()
+            for word in words:
+                assert word == child.stdout.readline(), child.stderr and child.stderr.read()
         for child in children:
             with pytest.raises(subprocess.TimeoutExpired):
                 child.wait(timeout=after_s)
@@ -46,8 +48,9 @@ def run_until_killed(root: Path, seed: str, after_s: float) -> None:
 def test_world_is_whole_after_kills_at_any_moment(tmp_path: Path, seed: int):
     """No accepted bid is missing, no instance is given twice, nodes are up as the world says, and the ledger holds."""
     chance = random.Random(seed)
-    for turn in range(3):
-        run_until_killed(tmp_path, f"{seed}x{turn}", chance.uniform(0.05, 0.3))
+    # The first may be killed before any bid was accepted, which is a moment too.
+    for turn, words in enumerate([(READY,), (READY, ACCEPTED), (READY,)]):
+        run_until_killed(tmp_path, f"{seed}x{turn}", chance.uniform(0.05, 0.3), words=words)
     with sqlite3.connect(tmp_path / "world.sqlite") as connection:
         whole = connection.execute("PRAGMA integrity_check").fetchone()
     door = Door(tmp_path)

@@ -118,6 +118,7 @@ def main(root: Path, seed: str) -> None:
                     door, f"{seed}-{number}", f"{chance.randint(300, 900) / 100}", quantity=quantity
                 )
                 accepted.write(f"{placed.id}\n")
+                print("accepted", flush=True)
             elif what == "amend" and chosen is not None:
                 role.amend(chosen.id, paused=chance.choice([True, False]))
             elif what == "withdraw" and chosen is not None:

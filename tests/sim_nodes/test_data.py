@@ -158,7 +158,7 @@ def test_expiring_keys_are_renewed_by_the_watcher(user, simulator, service):
     (user.home / ".aws" / "config").write_text(
         f"[default]\ncredential_process = python3 {process}\nendpoint_url = {service.url}\n"
     )
-    line = "ls /opt/flow/s3; cat /data/a; while [ ! -e done ]; do :; done; ls /opt/flow/s3; cat /data/a"
+    line = "ls /opt/flow/s3; cat /data/a; until [ -e done ]; do sleep 0.1; done; ls /opt/flow/s3; cat /data/a"
     mount = ("--mount", "s3://data/set:/data", "--no-code", "-i", "a100")
     planned = user.flow("submit", "true", "--dry-run", *mount)
     user.flow("submit", line, "--name", "long", "--detach", *mount)
