@@ -16,8 +16,8 @@ Python 3.8, standard library only: nodes have what their image has. Somebody wai
 long to load is loaded while that is on its way.
 """
 
-# ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH105, PTH106, PTH108, PTH110, PTH112, PTH113, PTH114, PTH118, PTH123
-# ruff: noqa: PTH208, SIM105
+# ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH105, PTH108, PTH110, PTH112, PTH113, PTH114, PTH118, PTH123
+# ruff: noqa: PTH208
 
 from __future__ import annotations
 
@@ -27,16 +27,13 @@ import stat
 import sys
 import time
 
+from flow_adapters.node_looks import MOST_DIRTY, TICK_S, discard, looks, real, remove
+
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
     from typing import Any, BinaryIO
 
 PLACE = ".flow-upload"
-#: More than these and all is sent.
-MOST_DIRTY = 2_000
-#: Longer than any system's clock takes to tick, so that what changes later has another time.
-#: Source: Linux, kernel/Kconfig.hz: a hundredth of a second at most.
-TICK_S = 0.012
 
 
 def main(folder: str, digest: str) -> int:
@@ -55,8 +52,8 @@ def main(folder: str, digest: str) -> int:
     if has == digest:
         return 0
     known = load(os.path.join(place, "manifest")) or rode_along(folder)
-    lies: dict[str, bool] = {}
-    dirty = [path for path, seen in known.items() if has and look(folder, path, lies) != seen]
+    seen = looks(folder, known) if has else known
+    dirty = [path for path in known if seen[path] != known[path]]
     if not known or len(dirty) > MOST_DIRTY:
         has, dirty = "", []
     say({"has": has, "dirty": dirty, "way": config() is not None})
@@ -101,7 +98,7 @@ def rode_along(folder: str) -> dict[str, Any]:
     from pathlib import Path
 
     lies: dict[str, bool] = {}
-    found = {}
+    found = []
     try:
         with tarfile.open(os.path.join(flow_home(), "code.had")) as tar:
             for each in tar:
@@ -112,10 +109,10 @@ def rode_along(folder: str) -> dict[str, Any]:
                     or (each.isdir() and here.is_dir())
                     or (each.issym() and here.is_symlink())
                 ):
-                    found[each.name] = look(folder, each.name, lies)
+                    found.append(each.name)
     except OSError:
         pass
-    return found
+    return looks(folder, found)
 
 
 def receive(stage: str, head: Any, rest: bytes, kept: str | None) -> str:
@@ -194,28 +191,17 @@ def settle(stage: str, folder: str, known: Any, gone: set[str]) -> dict[str, Any
     """Remove what is gone, move what has come to its place; return what it looks like there."""
     came: list[str] = []
     arrived(stage, "", came)
+    remove(folder, {path: known[path] for path in gone - set(came) if path in known})
     lies: dict[str, bool] = {}
-    for path in sorted(gone - set(came), reverse=True):
-        if path in known and look(folder, path, lies) == known[path]:
-            remove(folder, path, is_folder=len(known[path]) == 1)
     for path in came:
         if (
             len(known.get(path, ())) == 1
             and not os.path.isdir(f"{stage}/{path}")
             and real(folder, path, lies)
         ):
-            remove(folder, path, is_folder=True)  # ours, and a file now
+            discard(folder, path, is_folder=True)  # ours, and a file now
     move(stage, folder)
-    lies = {}
-    return {path: look(folder, path, lies) for path in came}
-
-
-def remove(folder: str, path: str, *, is_folder: bool) -> None:
-    """Remove what is there, unless it is a folder with something in it."""
-    try:
-        os.rmdir(f"{folder}/{path}") if is_folder else os.unlink(f"{folder}/{path}")
-    except OSError:
-        pass
+    return looks(folder, came)
 
 
 def arrived(folder: str, above: str, into: list[str]) -> None:
@@ -227,33 +213,6 @@ def arrived(folder: str, above: str, into: list[str]) -> None:
             into.append(above + entry.name)
             if entry.is_dir(follow_symlinks=False):
                 arrived(entry.path, above + entry.name + "/", into)
-
-
-def look(folder: str, path: str, lies: dict[str, bool]) -> list[int] | None:
-    """Return what changes with a file: all of it, or a folder's mode alone; None where it isn't, or behind a link."""
-    try:
-        seen = os.lstat(f"{folder}/{path}")
-    except OSError:
-        return None
-    if not real(folder, path, lies):
-        return None
-    if stat.S_ISDIR(seen.st_mode):
-        return [seen.st_mode]
-    return [seen.st_mode, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns, seen.st_ino]
-
-
-def real(folder: str, path: str, lies: dict[str, bool]) -> bool:
-    """Whether every folder on the way to `path` is one, and no link; `lies` remembers."""
-    above = path.rpartition("/")[0]
-    if not above:
-        return True
-    if above not in lies:
-        try:
-            mode = os.lstat(f"{folder}/{above}").st_mode
-            lies[above] = stat.S_ISDIR(mode) and real(folder, above, lies)
-        except OSError:
-            lies[above] = False
-    return lies[above]
 
 
 def move(source: str, folder: str) -> None:

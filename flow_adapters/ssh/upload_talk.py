@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from flow_adapters.deltas import Delta
+from flow_adapters.node_texts import with_looks
 from flow_adapters.ssh.lines import python_line
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
@@ -23,7 +24,7 @@ _STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec 
 
 def upload_line(bundle: Bundle, *, target: str) -> str:
     """Return the line that makes a node hold the bundle's files in `target`."""
-    script = Path(__file__).with_name("unpack.py").read_text("utf-8")
+    script = with_looks(Path(__file__).with_name("unpack.py"))
     return python_line(script, target, bundle.digest)
 
 

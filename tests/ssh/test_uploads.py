@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from flow_adapters.contents import read_contents
+from flow_adapters.node_texts import with_looks
 from flow_adapters.packing import TarCodeStore
 from flow_adapters.ssh import SshShell
 from flow_core.domain.code import Bundle
@@ -178,7 +179,7 @@ def test_a_cut_archive_changes_nothing(shell, node, tmp_path, missing):
     pipe = tmp_path / "pipe.tar"
     head = json.dumps({"size": len(data)}).encode() + b"\n"
     pipe.write_bytes(head + data[: len(data) - missing])
-    script = UNPACK.read_text()
+    script = with_looks(UNPACK)
     workspace = tmp_path / "workspace"
     with pipe.open("rb") as stdin:
         run = subprocess.run(
@@ -207,7 +208,8 @@ def test_an_archive_that_is_none(shell, node, tmp_path):
 def test_what_runs_on_the_node_is_for_old_pythons():
     """The unpacking program uses nothing newer than Python 3.8."""
     vermin = [str(Path(sys.executable).with_name("vermin")), "--target=3.8-", "--violations"]
-    found = subprocess.run([*vermin, str(UNPACK)], capture_output=True, text=True, check=False)
+    programs = [str(UNPACK), str(UNPACK.parents[1] / "node_looks.py")]
+    found = subprocess.run([*vermin, *programs], capture_output=True, text=True, check=False)
 
     assert 0 == found.returncode, found.stdout
 

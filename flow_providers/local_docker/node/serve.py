@@ -21,24 +21,19 @@ import fcntl
 import json
 import os
 import signal
-import stat
 import struct
 import sys
 
+from flow_adapters.node_looks import MOST_DIRTY, TICK_S, looks, remove
+
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from typing import Any
 
-# ruff: noqa: PTH101, PTH103, PTH104, PTH106, PTH108, PTH112, PTH113, PTH114, PTH118, PTH120, PTH123, PTH211, UP031
+# ruff: noqa: PTH101, PTH103, PTH104, PTH108, PTH112, PTH113, PTH114, PTH118, PTH120, PTH123, PTH211, UP031
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 ENTRY = struct.Struct("<QIId")
 STREAMS = ("out", "err", "note")
-#: More than these and all is sent.
-MOST_DIRTY = 2_000
-#: Longer than any system's clock takes to tick, so that what changes later has another time.
-#: Source: Linux, kernel/Kconfig.hz: a hundredth of a second at most.
-TICK_S = 0.012
 #: How many bytes of a path go into a file's name twice, where 255 are allowed and some follow.
 MOST_NAME = 115
 OOM = (
@@ -202,42 +197,6 @@ def replace(name: str, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.rename(new, path)
-
-
-def looks(target: str, names: Iterable[str]) -> dict[str, Any]:
-    """Return what changes with each file: all of it, a folder's mode alone, None where it isn't or behind a link."""
-    top = os.path.realpath(target)
-    real: dict[str, bool] = {}
-    found: dict[str, Any] = {}
-    for name in names:
-        path = top + "/" + name
-        above = path.rpartition("/")[0]
-        if above not in real:
-            real[above] = os.path.realpath(above) == above
-        try:
-            seen = os.lstat(path) if real[above] else None
-        except OSError:
-            seen = None
-        if seen is None:
-            found[name] = None
-        elif stat.S_ISDIR(seen.st_mode):
-            found[name] = [seen.st_mode]
-        else:
-            times = [seen.st_mtime_ns, seen.st_ctime_ns]
-            found[name] = [seen.st_mode, seen.st_size, *times, seen.st_ino]
-    return found
-
-
-def remove(target: str, files: dict[str, Any]) -> None:
-    """Remove what is as it was when it came; a folder with something else in it stays."""
-    seen = looks(target, files)
-    for name in sorted(files, reverse=True):
-        path = os.path.join(target, name)
-        try:
-            if seen[name] == files[name]:
-                os.rmdir(path) if len(files[name]) == 1 else os.unlink(path)
-        except OSError:
-            pass
 
 
 class Taken:
