@@ -16,6 +16,7 @@ from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
 from flow_adapters.node_files import load_node_files
 from flow_adapters.vault import HeldVault
 from flow_core.domain.record import TaskRecord
+from flow_core.domain.shape import parse_shape
 from flow_core.domain.task import TaskSpec
 from flow_core.errors import Transient
 from flow_core.services.ports import Ports
@@ -29,7 +30,7 @@ from tests.meeting.site import BIDS, URL, connect, told_shell, trouble, whereabo
 from tests.services.test_placing import Killed, Mortal
 
 #: More journal and HTTP boundaries than a submit crosses (a test shows it).
-BOUNDARIES = 70
+BOUNDARIES = 25
 POLL_S = 10
 
 
@@ -106,8 +107,9 @@ class Ground:
 
 
 def submit(session: Session) -> TaskRecord:
-    """Submit a task that asks for little, and stays."""
-    return session.tasks.submit(TaskSpec(command="sleep 86400", name="one"))
+    """Submit a task that stays, on a type with few markets, whose prices are a request each."""
+    shape = parse_shape("8xh200")
+    return session.tasks.submit(TaskSpec(command="sleep 86400", name="one", instance_type=shape))
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
