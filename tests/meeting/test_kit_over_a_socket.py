@@ -14,6 +14,7 @@ import pytest
 
 from flow_adapters.clocks import SystemClock
 from flow_core.domain.bid import Bid
+from flow_core.domain.shape import InstanceShape
 from flow_core.ports.clock import Clock
 from flow_core.ports.provider import Provider
 from flow_providers.conformance import Controls, ProviderContract, Rig
@@ -45,7 +46,7 @@ class SocketRig(Rig):
 
     may_lack = ("commands", "logs", "forward")
     patience_s = 3600.0
-    step_s = 10.0
+    step_s = 30.0
     a_while_s = 300.0
     many = 8
     no_such_id = "bid_0000000000000000"
@@ -88,6 +89,10 @@ class SocketRig(Rig):
             self.clock.sleep(min(left, STRIDE_S))
             self.service.engine.catch_up()
             left -= STRIDE_S
+
+    def a_shape(self) -> InstanceShape:
+        """One of several regions' markets, for each whose price is asked costs a request."""
+        return InstanceShape("cpu", 0)
 
     @property
     def controls(self) -> Controls:
