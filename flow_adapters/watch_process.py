@@ -6,6 +6,7 @@ exits it lets go of the lock and looks once more, so that a task journalled in t
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -31,6 +32,8 @@ GLANCE_S = 0.05
 BACK_OFF = timedelta(seconds=10)
 #: The longest rest between two looks while anything is live, in real seconds.
 LONGEST_REST_S = 30.0
+#: New objects between two looks for garbage, as in a command: what modules make while they load stays.
+OBJECTS = 50_000
 #: The longest while nodes come up, which then wait for what we bring them.
 STARTING_REST_S = 1.0
 
@@ -144,6 +147,7 @@ class WatchLoop:
 
 def main() -> None:
     """Run the watcher of the state folder named by the first argument, unless one runs already."""
+    gc.set_threshold(OBJECTS)
     state_dir = Path(sys.argv[1])
     line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
     secrets = json.loads(line) if line.strip() else {}
