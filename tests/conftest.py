@@ -37,10 +37,10 @@ LONG = (
 REAL = (
     "tests/conformance/tiny/", "tests/core/test_auction.py", "tests/core/test_backtest.py",
     "tests/house/test_node_files.py", "tests/meeting/test_crashes.py", "tests/mock/test_process_nodes",
-    "tests/node/test_boot.py", "tests/node/test_flow_node.py", "tests/node/test_healing.py", "tests/node/test_kit.py",
-    "tests/node/test_kit_idle.py", "tests/services/test_healing_machine.py", "tests/sim/test_schemas.py",
-    "tests/sim_nodes/", "tests/ssh/",
-    "tests/stories/",
+    "tests/mock/test_pytest_plugin.py", "tests/node/test_boot.py", "tests/node/test_flow_node.py",
+    "tests/node/test_healing.py", "tests/node/test_kit.py", "tests/node/test_kit_idle.py",
+    "tests/node/test_kit_keeping.py", "tests/services/test_healing_machine.py", "tests/sim/test_schemas.py",
+    "tests/sim_nodes/", "tests/ssh/", "tests/stories/",
 )  # fmt: skip
 
 

@@ -273,7 +273,7 @@ def test_a_broken_file_is_not_overwritten(home):
             st.sampled_from(["provider", "region", "mock.rate", "mock.seed", "acme.zone"]),
             st.none() | st.integers(0, 99),
         ),
-        max_size=8,
+        max_size=5,
     )
 )
 def test_a_file_holds_what_was_set_last(tmp_path_factory, changes):

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -47,7 +46,6 @@ def test_the_end_of_a_long_log_is_kept(growths: list[tuple[int, bool]]):
     must_be_the_end(files, sum(growth for growth, _ in growths))
 
 
-@pytest.mark.slow
 def test_a_bucket_has_the_same(tmp_path: Path):
     """Files are put as a whole, and dropped, by the mount's own keys."""
     about = {"path": "/data", "bucket": BUCKET, "prefix": "", "writable": True, "endpoint": ""}
