@@ -58,11 +58,11 @@ sys.exit(main())
 NODES_PATH = "bin:/usr/local/bin:/usr/bin:/bin"
 
 
-@pytest.fixture
-def user(tmp_path: Path) -> Iterator[User]:
-    """Someone set up for a cloud whose nodes boot; in the end nothing of theirs runs."""
+@pytest.fixture(scope="module")
+def user(tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """Someone set up for a cloud whose nodes boot, who tries one launcher after another; in the end nothing runs."""
     openssh()
-    someone = User(tmp_path)
+    someone = User(tmp_path_factory.mktemp("home"))
     someone.folder.mkdir()
     try:
         with serving(someone) as simulator:
@@ -117,7 +117,7 @@ def from_pip(user: User, name: str, module: str, train: str) -> tuple[str, ...]:
         refuse(f"needs {name} from PyPI")
     (user.folder / "train.py").write_text(train)
     program = user.folder / "bin" / name
-    program.parent.mkdir()
+    program.parent.mkdir(exist_ok=True)
     program.write_text(PROGRAM.format(module=module))
     program.chmod(0o755)
     places = dict.fromkeys([str(Path(found.origin).parents[1]), str(place)])
