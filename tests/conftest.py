@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,10 +45,16 @@ REAL = (
 )  # fmt: skip
 
 
+#: What a file says all of whose tests are slow.
+ALL_SLOW = re.compile(r"^pytestmark = (\[[^\]]*)?pytest\.mark\.slow\b", re.MULTILINE)
+
+
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Where slow tests aren't wanted, leave out the files that have no others: loading some of them takes seconds."""
-    place = collection_path.relative_to(ROOT).as_posix() if collection_path.is_file() else ""
-    return True if config.option.markexpr == "not slow" and place.startswith(REAL) else None
+    if config.option.markexpr != "not slow" or collection_path.suffix != ".py":
+        return None
+    is_real = collection_path.relative_to(ROOT).as_posix().startswith(REAL)
+    return True if is_real or ALL_SLOW.search(collection_path.read_text("utf-8")) else None
 
 
 @pytest.hookimpl(tryfirst=True)
