@@ -33,7 +33,7 @@ class DoorRig(Rig):
     patience_s = 3600.0
     step_s = 30.0
     a_while_s = 300.0
-    many = 150
+    many = 110  # more than a page
     no_such_id = "bid_0000000000000000"
     runs_commands = False
 

@@ -57,7 +57,7 @@ def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None
     def talk(run: object) -> object:
         for line in prints:
             yield line
-            yield timedelta(seconds=5)
+            yield timedelta(seconds=1)
         # A node whose connection breaks each time is not kept for ever; by the end all have broken that shall.
         yield timedelta(minutes=3)
 
