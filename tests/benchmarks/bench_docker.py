@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,13 @@ TRUE = ("submit", "true", "-i", "cpu", "--yes")
 #: Beyond `docker run --rm IMAGE true`, and beyond `docker exec BOX true`.
 SUBMIT_BEYOND_S, SSH_BEYOND_S = 0.7, 0.4
 FOUR_TIMES = 2.0
+#: As many containers as the first word says, on a network of their own, by Docker's own client.
+_BARE = """
+docker network create flow-bench >/dev/null
+for _ in $(seq "$1"); do docker run --rm --network flow-bench "$2" true & done
+wait
+docker network rm flow-bench >/dev/null
+"""
 
 
 def local_docker(effort: Effort) -> list[Measured]:
@@ -47,6 +54,8 @@ def local_docker(effort: Effort) -> list[Measured]:
                 "run": lambda: process(("docker", "run", "--rm", PYTHON_IMAGE, "true"), env=env),
                 "one": lambda: process((*FLOW, *TRUE), env=env, cwd=folder),
                 "four": lambda: process((*FLOW, *TRUE, "-N", "4"), env=env, cwd=folder),
+                "bare one": lambda: _bare(1, env),
+                "bare four": lambda: _bare(4, env),
             },
             runs=effort.runs,
         )
@@ -61,8 +70,9 @@ def local_docker(effort: Effort) -> list[Measured]:
             runs=effort.runs,
         )
         process((*FLOW, "cancel", "nap", "--yes"), env=env, cwd=folder)
-    run, one, four, into, ssh = (
-        median(found[name]) for name in ("run", "one", "four", "exec", "ssh")
+    run, one, four, bare_one, bare_four, into, ssh = (
+        median(found[name])
+        for name in ("run", "one", "four", "bare one", "bare four", "exec", "ssh")
     )
     return [
         Measured(
@@ -82,6 +92,13 @@ def local_docker(effort: Effort) -> list[Measured]:
             runs=found["four"],
         ),
         Measured(
+            name="four containers, by docker alone",
+            value=bare_four,
+            peer=bare_one,
+            note="beside one; each time on a network that is made and removed",
+            runs=found["bare four"],
+        ),
+        Measured(
             name="flow ssh TASK -- true, local-docker",
             value=ssh,
             limit=into + SSH_BEYOND_S,
@@ -90,6 +107,10 @@ def local_docker(effort: Effort) -> list[Measured]:
             runs=found["ssh"],
         ),
     ]
+
+
+def _bare(count: int, env: Mapping[str, str]) -> float:
+    return process(("sh", "-c", _BARE, "sh", str(count), PYTHON_IMAGE), env=env)
 
 
 def box_of(host: str) -> str:
