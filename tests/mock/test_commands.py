@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from flow_core.domain import names
+from flow_core.domain.allocation import NodeState
 from flow_core.domain.bid import BidState
 from flow_core.errors import Conflict, InvalidRequest, NotFound, Transient
 from flow_providers.mock.commands import mock
@@ -90,6 +91,22 @@ def test_every_command_has_a_json_form_with_a_version():
     assert {1} == {document["version"] for document in documents}
     assert set(mock.commands) == {*(words[0] for words in calls), "serve"}
     assert 1 == json.loads(whole.run("status").output)["version"]
+
+
+def test_one_node_of_four_is_lost_by_its_rank():
+    """`kill-node --node 2` cuts that node's power and no other's; a rank that isn't there is refused."""
+    pretend = cloud()
+    placed = bid(pretend, wire_name("resnet"), "5", quantity=4)
+    pretend.clock.advance(minutes=3)
+    call = Call(pretend)
+    said = call.run("kill-node", "resnet", "--node", "2")
+    nodes = pretend.provider.fleet.allocations([placed.id])[placed.id].nodes
+
+    assert "node 2 of resnet is lost\n" == said.output
+    assert [2] == [node.rank for node in nodes if node.state is NodeState.LOST]
+    assert 3 == sum(node.state is NodeState.RUNNING for node in nodes)
+    with pytest.raises(NotFound, match="4"):
+        call.run("kill-node", "resnet", "--node", "4")
 
 
 def test_next_call_fails_as_told():
