@@ -79,13 +79,6 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
-    """Give slow tests three workers for two cores: half of their time they wait for other processes, or for a clock."""
-    cores = os.cpu_count() or 1
-    return cores + cores // 2 if config.option.markexpr == "slow" else None
-
-
-@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
     """With `--dist loadfile`, let one worker run all that share an engine or a cluster, and begin with what is long."""
     if config.getoption("dist") != "loadfile":

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
 #: For how long whoever placed a bid is left alone with making its containers.
 _PLACING = timedelta(seconds=15)
-#: Seconds for which what a bid had stays once it has ended: a command that followed it takes about as long to leave.
-_LEAVES_S = 0.25
 
 
 class Estate:
@@ -145,11 +143,11 @@ class Estate:
         body = {"Name": f"flow-end-{bid_id}", "Labels": mark}
         with self._lookout.changing():
             self._engine.ask("POST", "/volumes/create", body=body)
-        if waits:
-            self._take_away(record)
-            return
         # The bid has ended by now, for everyone. A process that goes waits for its threads.
-        threading.Thread(target=self._take_away_later, args=(record,)).start()
+        removal = threading.Thread(target=self._take_away, args=(record,))
+        removal.start()
+        if waits:
+            removal.join()
 
     def bid(self, bid_id: str) -> Bid:
         """Return one bid with its script while it lives, or as it ended."""
@@ -217,12 +215,6 @@ class Estate:
     def _keep(self, record: Record, world: World) -> None:
         boxes = world.boxes.get(record.id, {}).values()
         at_once(lambda box: self._before_end(record, box), boxes)
-
-    def _take_away_later(self, record: Record) -> None:
-        """Take it away when whoever waited for the end has had the processors to leave, or this process itself goes."""
-        if not record.gpus:  # for which others may wait
-            threading.main_thread().join(_LEAVES_S)
-        self._take_away(record)
 
     def _take_away(self, record: Record) -> None:
         with suppress(FlowError):  # whoever looks later goes on with it
