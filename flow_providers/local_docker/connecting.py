@@ -42,7 +42,7 @@ def connect(context: ProviderContext, *, environ: Mapping[str, str] | None = Non
     host = _text(context, "host")
     address = find_address(os.environ if environ is None else environ, said=host)
     engine = Engine(address)
-    execs = Execs(engine)
+    execs = Execs(engine, context.clock)
     talks = Talks(execs)
     pretended = _pretended(context)
     wants_own_python = not _wants_images_python(context)

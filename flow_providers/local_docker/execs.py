@@ -15,9 +15,13 @@ from attrs import frozen
 from flow_core.domain.allocation import Node
 from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import Conflict, FlowError, NodeUnreachable, NotFound
+from flow_core.ports.clock import Clock
 from flow_providers.local_docker.engine import Engine, Hijacked
 from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.node_files import node_file
+
+#: How often it is asked whether a busy engine has made the process of what it says it has started, and how soon again.
+_LOOKS, _GLANCE_S = 1_000, 0.02
 
 
 @frozen(kw_only=True)
@@ -32,8 +36,9 @@ class Started:
 class Execs:
     """Starts, asks after and ends processes in nodes' containers."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
+        self._clock = clock
 
     def start(
         self,
@@ -101,7 +106,16 @@ class Execs:
         """End every process of it, and close the connection."""
         started.wire.close()
         with suppress(FlowError):  # the container may have gone, and with it all that ran there
+            self._await_process(started)
             self.run(node, "end.py", started.call)
+
+    def _await_process(self, started: Started) -> None:
+        """Return once there is a process, or was one: the engine says that it has started something before it has."""
+        for _ in range(_LOOKS if started.id else 0):
+            said = self._engine.ask("GET", f"/exec/{started.id}/json")
+            if said.get("Pid") or said.get("ExitCode") is not None:
+                return
+            self._clock.sleep(_GLANCE_S)
 
     def run(self, node: Node, program: str, *arguments: str) -> bytes:
         """Run one of our own programs on the node, and return what it wrote, errors included."""
