@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from flow_core.domain.bid import BidState
+from flow_core.domain.bid import Bid, BidState
 from flow_core.errors import Transient
 from flow_providers.conformance.bed import Bed, refuses
 from flow_providers.slurm.estate import Estate
@@ -93,14 +93,16 @@ def test_an_ended_name_may_be_placed_again(bed: Bed):
 def test_a_failed_node_is_told(bed: Bed, slurm: RunningCluster):
     """When a node goes down the task waits again and says why, and then runs again elsewhere."""
     bid, _ = bed.granted()
+
+    def waiting() -> Bid | None:  # for a moment only: there is another node
+        found = bed.market.bid(bid.id)
+        says_why = "a node failed" in found.detail
+        return found if says_why and found.state is BidState.OPEN else None
+
     row = slurm.run("squeue", "-h", "-n", bid.name, "-o", "%N").stdout.strip()
     slurm.run("scontrol", "update", f"nodename={row}", "state=down", "reason=test")
     try:
-        waits = bed.until(
-            "the bid waits again",
-            lambda: each if (each := bed.market.bid(bid.id)).state is BidState.OPEN else None,
-        )
-        bed.until("the reason", lambda: "a node failed" in bed.market.bid(bid.id).detail)
+        waits = bed.until("the bid waits again, and says why", waiting)
         bed.nodes_up(bid)
     finally:
         slurm.run("scontrol", "update", f"nodename={row}", "state=resume")
