@@ -13,7 +13,9 @@ from tests.stories.simulated_mithril import end_processes_of
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
-COMMAND = """sort words.txt | sed "s/^/$GREETING it's rank $RANK of $FLOW_NUM_NODES: /"; exit 3"""
+#: Its ranks fail together, for one that fails ends the others.
+COMMAND = """sort words.txt | sed "s/^/$GREETING it's rank $RANK of $FLOW_NUM_NODES: /"
+touch "$MEETING/$RANK"; until [ -e "$MEETING/0" ] && [ -e "$MEETING/1" ]; do sleep 0.1; done; exit 3"""
 
 
 @pytest.fixture
@@ -37,6 +39,8 @@ def test_a_task_from_submit_to_its_end(user: User):
         "2",
         "--env",
         "GREETING=hello 'you'",
+        "--env",
+        f"MEETING={user.home}",
         "--name",
         "greet",
         "--yes",
