@@ -277,6 +277,7 @@ class SshShell:
 
     def _way(self, node: Node, *, keeps_door: bool = False) -> Way | None:
         """Return how OpenSSH's client reaches a node that is known and that no connection of ours leads to."""
+        from flow_adapters.ssh.ciphers import preferring
         from flow_adapters.ssh.piped import Way
 
         if (
@@ -289,8 +290,8 @@ class SshShell:
         ):
             return None
         keeps = keeps_door and self._doors.open(node)
-        door = self._doors.to(node)
-        return Way(self._ssh, node, self.ssh_options(node), self._sudo_for(node), door, keeps)
+        door, options = self._doors.to(node), preferring(self.ssh_options(node))
+        return Way(self._ssh, node, options, self._sudo_for(node), door, keeps)
 
     def _called(self, call: Call, timeout_s: float | None) -> Events:
         """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection.

@@ -3,9 +3,8 @@
 Read once for each address, in the caller's thread; where the user has no `~/.ssh/config` all nodes share one reading.
 
 What Flow insists on. The agent is never forwarded, and nothing of the caller's environment is sent. Only keys log in.
-Ciphers are ordered for speed among those that nobody doubts: AES-GCM, which processors compute, before ChaCha20. Of the
-key exchanges the hybrid with ML-KEM comes first, since what is recorded today may be read in ten years; it costs a
-tenth of a millisecond. Then X25519 and P-256; large Diffie-Hellman groups, which cost the node tens, last. Host
+Of the key exchanges the hybrid with ML-KEM comes first, since what is recorded today may be read in ten years; it costs
+a tenth of a millisecond. Then X25519 and P-256; large Diffie-Hellman groups, which cost the node tens, last. Host
 keys: Ed25519 before ECDSA before RSA, unless another kind is pinned.
 """
 
@@ -17,6 +16,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from flow_adapters.lean_asyncssh import asyncssh
+from flow_adapters.ssh.ciphers import CIPHERS
 from flow_adapters.ssh.identities import Identities
 from flow_core.domain.allocation import Address, Node
 
@@ -29,13 +29,6 @@ KEX = (
     "ecdh-sha2-nistp521",
     "diffie-hellman-group14-sha256",
     "diffie-hellman-group16-sha512",
-)
-CIPHERS = (
-    "aes128-gcm@openssh.com",
-    "aes256-gcm@openssh.com",
-    "chacha20-poly1305@openssh.com",
-    "aes128-ctr",
-    "aes256-ctr",
 )
 HOST_KEYS = (
     "ssh-ed25519",
