@@ -70,6 +70,23 @@ class Contents:
         return text + _END.pack(self.size, len(text), _WORD)
 
 
+#: What the last archives hold that this process has written or read; none is ever written anew.
+_KNOWN: dict[tuple[Path, int, int], Contents] = {}
+_MOST_KNOWN = 4
+
+
+def remember(archive: Path, contents: Contents) -> None:
+    """Have `read_contents` know what an archive holds that was just written."""
+    _KNOWN[_key(archive)] = contents
+    for oldest in list(_KNOWN)[:-_MOST_KNOWN]:
+        _KNOWN.pop(oldest, None)
+
+
+def _key(archive: Path) -> tuple[Path, int, int]:
+    seen = archive.stat()
+    return archive, seen.st_ino, seen.st_size
+
+
 def is_whole(archive: Path) -> bool:
     """Whether `archive` is there and ends as one that was written to its end."""
     try:
@@ -85,6 +102,9 @@ def read_contents(archive: Path) -> Contents | None:
     Raises:
         FileNotFoundError: it isn't there.
     """
+    key = _key(archive)
+    if key in _KNOWN:
+        return _KNOWN[key]
     with archive.open("rb") as file:
         end = _end(file)
         if end is None:
@@ -96,7 +116,9 @@ def read_contents(archive: Path) -> Contents | None:
         Member(path, mode, what, start, long, tuple(seen))
         for path, mode, what, start, long, seen in rows
     )
-    return Contents(size=size, members=members, **head)
+    contents = Contents(size=size, members=members, **head)
+    remember(archive, contents)
+    return contents
 
 
 def stretches(members: Iterable[Member]) -> list[tuple[int, int]]:

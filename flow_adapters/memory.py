@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
+from flow_adapters.packing_ahead import PackingAhead
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import LogChunk, LogPiece
 from flow_core.errors import NotFound, Transient
@@ -93,6 +94,10 @@ class UnpackedCode:
         return self._bundles.setdefault(
             digest, Bundle(digest=digest, location=folder, files=0, bytes=0)
         )
+
+    def packing(self, folder: str) -> PackingAhead:
+        """See `CodeStore.packing`."""
+        return PackingAhead(lambda begun: self.pack(folder))
 
     def signature(self, folder: str) -> str:
         """Return the folder's name: what is in it doesn't count here."""

@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from hashlib import sha256
@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import IO
 
 from flow_adapters.clocks import SystemClock
-from flow_adapters.contents import Contents, is_whole, read_contents
+from flow_adapters.contents import Contents, is_whole, read_contents, remember
 from flow_adapters.files import meaning_of
+from flow_adapters.packing_ahead import PackingAhead
 from flow_adapters.tarring import unchanged, write_tar
 from flow_adapters.walking import Found, walk
 from flow_core.domain.code import Bundle
@@ -61,6 +62,14 @@ class TarCodeStore:
 
     def pack(self, folder: str) -> Bundle:
         """See `CodeStore.pack`; what is as it was in the last snapshot of this folder isn't read again."""
+        return self._pack(folder, lambda archive: _untold)
+
+    def packing(self, folder: str) -> PackingAhead:
+        """See `CodeStore.packing`."""
+        return PackingAhead(lambda begun: self._pack(folder, begun))
+
+    def _pack(self, folder: str, begun: Callable[[Path], Callable[[int], None]]) -> Bundle:
+        """Pack; what `begun` returns is told how far the archive that it is told of has come."""
         top = _folder(folder)
         found = walk(top, without=self._without)
         _guard_size(found, self._limit_bytes, folder)
@@ -73,11 +82,20 @@ class TarCodeStore:
                 return self.bundle(earlier.digest)
             with self._begun() as (archive, temporary):
                 began_ns = os.fstat(archive.fileno()).st_mtime_ns
-                contents = write_tar(archive, top, found, same=same, last=last, began_ns=began_ns)
+                contents = write_tar(
+                    archive,
+                    top,
+                    found,
+                    same=same,
+                    last=last,
+                    began_ns=began_ns,
+                    tell=begun(temporary),
+                )
                 archive.write(contents.footer())
                 archive.flush()
                 target = self._store / f"{contents.digest}.{files}.{size}.tar"
                 temporary.replace(target)
+                remember(target, contents)
         return Bundle(digest=contents.digest, location=str(target), files=files, bytes=size)
 
     def signature(self, folder: str) -> str:
@@ -169,6 +187,10 @@ class TarCodeStore:
             raise meaning_of(self._store, error) from error
         finally:
             Path(name).unlink(missing_ok=True)
+
+
+def _untold(size: int) -> None:
+    """Tell nobody."""
 
 
 def _age(path: Path) -> int:

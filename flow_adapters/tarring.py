@@ -3,6 +3,8 @@
 Members that are as they were in an earlier archive are copied from it in long stretches, which file systems do without
 reading; the others are read once, hashed and written in one go. Headers are GNU's. Those of the usual kind are made
 here, since tarfile takes longer for a header than for a small file.
+
+What is written goes out in long pieces, and who reads the archive meanwhile is told how far it is.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ import hashlib
 import os
 import stat
 import tarfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +28,7 @@ _TICK_NS, _COARSE_TICK_NS = 100_000_000, 2_000_000_000
 _SECOND_NS = 1_000_000_000
 _CHUNK = 1 << 20
 _LONGEST_NAME = 100
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _LARGEST = 8 << 30
 
 
@@ -57,13 +60,16 @@ def write_tar(
     same: Mapping[str, Member] | None = None,
     last: IO[bytes] | None = None,
     began_ns: int = 0,
+    tell: Callable[[int], None] = lambda size: None,
 ) -> Contents:
     """Write everything in `found` and return what was written; members in `same` are copied from the archive `last`.
+
+    `tell` is called with how many bytes can be read of the archive, again and again.
 
     Raises:
         InvalidRequest: a file can't be read, or changed while it was.
     """
-    writing = _Writing(archive, os.fsencode(top), last)
+    writing = _Writing(archive, os.fsencode(top), last, tell)
     digest = hashlib.sha256()
     members = []
     for each in found:
@@ -73,13 +79,12 @@ def write_tar(
         members.append(member)
         content = _digested(member)
         digest.update(b"%d %d " % (member.mode, len(each.path)) + each.path + content)
-    writing.catch_up()
-    archive.write(END_OF_TAR)
+    writing.end()
     return Contents(
         digest=digest.hexdigest(),
         folder=str(top),
         began_ns=began_ns,
-        size=writing.size + len(END_OF_TAR),
+        size=writing.size,
         members=tuple(members),
     )
 
@@ -92,9 +97,18 @@ def kept_mode(mode: int) -> int:
 class _Writing:
     """An archive under way: how long it is, and what still has to be copied into it."""
 
-    def __init__(self, archive: IO[bytes], root: bytes, last: IO[bytes] | None) -> None:
+    def __init__(
+        self,
+        archive: IO[bytes],
+        root: bytes,
+        last: IO[bytes] | None,
+        tell: Callable[[int], None],
+    ) -> None:
         self.size = 0
         self._archive = archive
+        self._tell = tell
+        self._pieces: list[bytes] = []
+        self._piled = 0
         self._root = root
         self._last = last
         self._from = 0
@@ -110,10 +124,10 @@ class _Writing:
 
     def catch_up(self) -> None:
         """Copy what is due."""
-        left, self._left = self._left, 0
-        if not left or self._last is None:
+        if not self._left or self._last is None:
             return
-        self._archive.flush()
+        self._flush()
+        left, self._left = self._left, 0
         source, target, place = self._last.fileno(), self._archive.fileno(), self._from
         copy = getattr(os, "copy_file_range", None)
         while left and copy is not None:
@@ -129,6 +143,14 @@ class _Writing:
             place, left = place + len(data), left - len(data)
         if left:
             raise InvalidRequest({"code": "the last snapshot was cut short; submit again"})
+        self._archive.flush()
+        self._tell(self.size)
+
+    def end(self) -> None:
+        """Write what is still due, and the end."""
+        self.catch_up()
+        self._write(END_OF_TAR)
+        self._flush()
 
     def written(self, each: Found, path: str) -> Member:
         self.catch_up()
@@ -137,15 +159,19 @@ class _Writing:
         if stat.S_ISREG(each.mode):
             what, seen = self._file(each, place)
             return Member(path, mode, what, start, self.size - start, seen)
-        with _readable(each.path):
+        try:
             changed = int(os.lstat(place).st_mtime)
             target = os.readlink(place) if stat.S_ISLNK(each.mode) else b""  # noqa: PTH115  # bytes
+        except OSError as error:
+            raise unreadable(each.path, error) from error
         self._write(header(each.path, mode, 0, changed, target))
         return Member(path, mode, os.fsdecode(target), start, self.size - start, each.seen)
 
     def _file(self, each: Found, place: bytes) -> tuple[str, tuple[int, ...]]:
-        with _readable(each.path):
-            file = os.open(place, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+        try:
+            file = os.open(place, _READING)
+        except OSError as error:
+            raise unreadable(each.path, error) from error
         try:
             before = os.fstat(file)
             self._write(
@@ -154,8 +180,10 @@ class _Writing:
             content = hashlib.sha256()
             left = before.st_size
             while left:
-                with _readable(each.path):
+                try:
                     chunk = os.read(file, min(left, _CHUNK))
+                except OSError as error:
+                    raise unreadable(each.path, error) from error
                 if not chunk:
                     break
                 content.update(chunk)
@@ -174,8 +202,17 @@ class _Writing:
         return content.hexdigest(), signature
 
     def _write(self, data: bytes) -> None:
-        self._archive.write(data)
+        self._pieces.append(data)
         self.size += len(data)
+        self._piled += len(data)
+        if self._piled >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._archive.write(b"".join(self._pieces))
+        self._archive.flush()
+        self._pieces, self._piled = [], 0
+        self._tell(self.size - self._left)
 
 
 def header(name: bytes, mode: int, size: int, mtime: int, target: bytes = b"") -> bytes:
@@ -198,7 +235,9 @@ def header(name: bytes, mode: int, size: int, mtime: int, target: bytes = b"") -
             b"ustar  \0",
         )
     ).ljust(BLOCK, b"\0")
-    return b"%b%06o\0 %b" % (block[:148], sum(block), block[156:])
+    # The sum of all bytes and 1, below 65,521: both names at their longest and highest make 51,000 of it.
+    total = (zlib.adler32(block) & 0xFFFF) - 1
+    return b"%b%06o\0 %b" % (block[:148], total, block[156:])
 
 
 _KINDS = {
@@ -213,12 +252,3 @@ def _digested(member: Member) -> bytes:
         target = os.fsencode(member.what)
         return b"%d " % len(target) + target
     return bytes.fromhex(member.what)
-
-
-@contextmanager
-def _readable(path: bytes) -> Iterator[None]:
-    """Tell what can't be read in the user's folder apart from what can't be written in ours."""
-    try:
-        yield
-    except OSError as error:
-        raise unreadable(path, error) from error

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
-from flow_adapters.deltas import Delta, Deltas
+from flow_adapters.deltas import Deltas
 from flow_adapters.ssh.openssh import OWN_FAILURE
 from flow_adapters.ssh.piped import Client, Way
-from flow_adapters.ssh.upload_talk import Talk, head_of
+from flow_adapters.ssh.upload_talk import Talk, framed, head_of, tail_of
+from flow_core.domain.code import Bundle
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 
 def uploaded(
-    way: Way, line: str, archive: Path, *, hold: Callable[[Client], None]
+    way: Way, line: str, bundle: Bundle | Packing, *, hold: Callable[[Client], None]
 ) -> Generator[NodeEvent, None, bool]:
     """Send one node what it lacks of a snapshot, by the line that `upload_talk` made; return as `called` does.
 
@@ -24,15 +26,13 @@ def uploaded(
         client = Client(way, line, has_input=True, keeps_door=way.keeps_door)
     except OSError:
         return False
-    talk, deltas = Talk(), Deltas(archive)
-    deltas.foresee()
+    talk = Talk()
     is_held = False
     try:
         for stream, data in client.pieces():
             for said in talk.take(stream, data):
                 if "has" in said:
-                    delta = deltas.since(said["has"], said["dirty"])
-                    client.send(_sent(delta, archive))
+                    client.send(_sent(bundle, said["has"], said["dirty"]))
                     if not way.keeps_door:
                         client.end_input()
                 elif said.get("there"):
@@ -52,7 +52,15 @@ def uploaded(
     return True
 
 
-def _sent(delta: Delta, archive: Path) -> Iterator[bytes]:
-    with archive.open("rb") as file:
+def _sent(bundle: Bundle | Packing, has: str, dirty: Sequence[str]) -> Iterator[bytes]:
+    if not has and not isinstance(bundle, Bundle) and not bundle.is_done:
+        yield head_of(None)
+        yield from map(framed, bundle.pieces())
+        yield framed(b"")
+    elif has != whole(bundle).digest:
+        archive = Path(whole(bundle).location)
+        delta = Deltas(archive).since(has, dirty)
         yield head_of(delta)
-        yield from delta.pieces(file)
+        with archive.open("rb") as file:
+            yield from delta.pieces(file)
+    yield tail_of(whole(bundle))

@@ -31,6 +31,7 @@ from flow_adapters.ssh.trust import KnownNodes, fingerprint
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
 from flow_core.ports.ssh import KeyChange
 
@@ -108,14 +109,14 @@ class SshShell:
 
         return self._done(((call.node, partial(job, call)) for call in calls), timeout_s)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`. Nothing is sent before the first event is asked for."""
         from flow_adapters.ssh.upload_talk import upload_line
 
         text = upload_line(bundle, target=target)
         return (self._uploaded if len(nodes) == 1 else self._upload)(nodes, bundle, text)
 
-    def _upload(self, nodes: Collection[Node], bundle: Bundle, text: str) -> Events:
+    def _upload(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
         from flow_adapters.ssh.uploading import Upload, UploadJob
 
         upload = Upload(bundle, nodes)
@@ -124,7 +125,8 @@ class SshShell:
             place = self._open().target(node)
             return UploadJob(node, place, self._line(node, text), self._sudo_for(node), upload)
 
-        return self._done(((node, partial(job, node)) for node in nodes), None)
+        yield from self._done(((node, partial(job, node)) for node in nodes), None)
+        whole(bundle)  # or says why not
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`. OpenSSH's own client does it, where this machine has one."""
@@ -148,9 +150,8 @@ class SshShell:
             )
             code = subprocess.call(words)
             if code == OWN_FAILURE:
-                self._reach(
-                    node
-                )  # says why there was no connection; if there is one, the command ended so
+                # Says why there was no connection; if there is one, the command ended so.
+                self._reach(node)
             return code
         return self._attached(node, text)
 
@@ -316,7 +317,7 @@ class SshShell:
                 return
         yield from self._run_many([call], timeout_s)
 
-    def _uploaded(self, nodes: Collection[Node], bundle: Bundle, text: str) -> Events:
+    def _uploaded(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
         """Send a snapshot to one node, by OpenSSH's client where no connection of ours is there yet."""
         (node,) = nodes
         way = self._way(node, keeps_door=True)
@@ -325,7 +326,7 @@ class SshShell:
             from flow_adapters.ssh.upload_talk import staying
 
             line = self._line(node, staying(text) if way.keeps_door else text, keeps_code=True)
-            if (yield from uploaded(way, line, Path(bundle.location), hold=self._doors.hold)):
+            if (yield from uploaded(way, line, bundle, hold=self._doors.hold)):
                 return
         yield from self._upload(nodes, bundle, text)
 
@@ -334,7 +335,6 @@ class SshShell:
         from flow_adapters.ssh.terminal import attended, raw_terminal
 
         inside = self._open()
-        has_terminal = os.isatty(0)
         sys.stdout.flush()
         try:
             with raw_terminal():
@@ -343,7 +343,7 @@ class SshShell:
                         inside.connections,
                         inside.target(node),
                         text,
-                        has_terminal=has_terminal,
+                        has_terminal=os.isatty(0),
                         # Describes the very terminal that is given away.
                         term=os.environ.get("TERM", "xterm"),
                     )

@@ -1,11 +1,15 @@
 """Runs on a node: makes a folder hold the files of a snapshot, of which only what it lacks is sent.
 
-Arguments: the folder, and the digest of what it shall hold. It first says, as a line of JSON, what it `has` (the digest
-of the snapshot that came last), which of that one's files are `dirty` (changed or gone since), and whether there is a
-`way` to its fellows. A line of JSON answers: the `size` of the tar that follows, whether that does `complete` what is
-here or is all of it, which paths are `gone`, and either whether to `keep` a copy for fellows (`{"kept": PATH}` says
-where, until the input ends), or which `fellow` has one at what `path` (`{"got": true}` says that it came, and
-`{"again": WHY}` that it did not, after which the tar is read from the input).
+Arguments: the folder, and the digest of what it shall hold, where that is known. It first says, as a line of JSON, what
+it `has` (the digest of the snapshot that came last), which of that one's files are `dirty` (changed or gone since), and
+whether there is a `way` to its fellows. A line of JSON answers: the `size` of the tar that follows, whether that does
+`complete` what is here or is all of it, which paths are `gone`, and either whether to `keep` a copy for fellows
+(`{"kept": PATH}` says where, until the input ends), or which `fellow` has one at what `path` (`{"got": true}` says that
+it came, and `{"again": WHY}` that it did not, after which the tar is read from the input). A line with the `digest`
+comes behind the bytes; one that comes instead of the answer says that there is nothing to do.
+
+Without a size, as nobody knows it yet, the tar comes in pieces, each behind its length in four bytes, the first the
+highest; a length of zero ends it.
 
 The tar is unpacked beside its place, and only when all of it has come, moved there file by file. So a connection
 that breaks changes nothing, a link that lies in the folder is replaced and never followed, and nothing is written
@@ -31,12 +35,14 @@ from flow_adapters.node_looks import MOST_DIRTY, TICK_S, discard, looks, real, r
 
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, BinaryIO
 
 PLACE = ".flow-upload"
+PIECE = 1 << 20
 
 
-def main(folder: str, digest: str) -> int:
+def main(folder: str, digest: str = "") -> int:
     """Ask for what the folder lacks of the snapshot; return the exit code."""
     import fcntl  # what the user's own machine, which may be Windows, lacks
 
@@ -49,7 +55,7 @@ def main(folder: str, digest: str) -> int:
     fcntl.flock(lock, fcntl.LOCK_EX)
     marker = os.path.join(place, "digest")
     has = content(marker)
-    if has == digest:
+    if has and has == digest:
         return 0
     known = load(os.path.join(place, "manifest")) or rode_along(folder)
     seen = looks(folder, known) if has else known
@@ -67,10 +73,14 @@ def main(folder: str, digest: str) -> int:
     os.mkdir(stage, 0o700)
     kept = os.path.join(place, f"kept-{os.getpid()}")
     try:
-        head, rest = heard()
-        problem = receive(stage, head, rest, kept if head.get("keep") else None)
+        came = Input(0)
+        head = came.line()
+        if "digest" in head:
+            return 0
+        problem = receive(stage, head, came, kept if head.get("keep") else None)
         if problem:
             return complain(problem)
+        digest = came.line()["digest"]
         if os.path.exists(marker):
             os.unlink(marker)
         gone = set(head.get("gone", ())) if head.get("complete") else set(known)
@@ -115,13 +125,51 @@ def rode_along(folder: str) -> dict[str, Any]:
     return looks(folder, found)
 
 
-def receive(stage: str, head: Any, rest: bytes, kept: str | None) -> str:
+class Input:
+    """What comes: lines of JSON, and bytes of a known number between them."""
+
+    def __init__(self, source: int) -> None:
+        self.source = source
+        self.ahead = b""
+
+    def line(self) -> Any:
+        """Return what the next line of JSON says."""
+        while b"\n" not in self.ahead:
+            data = os.read(self.source, 1 << 16)
+            if not data:
+                sys.exit(complain("the rest of it did not come"))
+            self.ahead += data
+        line, _, self.ahead = self.ahead.partition(b"\n")
+        return json.loads(line)
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the next `size` bytes; fewer where it ends before."""
+        while size:
+            data = self.ahead[:size] or os.read(self.source, min(PIECE, size))
+            if not data:
+                return
+            self.ahead = self.ahead[len(data) :]
+            size -= len(data)
+            yield data
+
+    def framed(self) -> Iterator[bytes]:
+        """Yield pieces that come behind their lengths; without the last, which is empty, it is not whole."""
+        while True:
+            length = b"".join(self.pieces(4))
+            if len(length) < 4:
+                raise EOFError
+            if not any(length):
+                return
+            yield from self.pieces(int.from_bytes(length, "big"))
+
+
+def receive(stage: str, head: Any, came: Input, kept: str | None) -> str:
     """Put the files that come into `stage`; return what went wrong, or nothing."""
     import shutil
 
-    size = head["size"]
+    size = head.get("size")
     if head.get("fellow"):
-        problem = pulled(stage, head, size)
+        problem = pulled(stage, head)
         if not problem:
             say({"got": True})
             return ""
@@ -129,15 +177,15 @@ def receive(stage: str, head: Any, rest: bytes, kept: str | None) -> str:
         shutil.rmtree(stage)
         os.mkdir(stage, 0o700)
     if kept is None:
-        return unpack(stage, 0, rest, size)
+        return unpack(stage, came, size)
     with open(os.open(kept, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as copy:
-        problem = unpack(stage, 0, rest, size, copy)
+        problem = unpack(stage, came, size, copy)
     if not problem:
         say({"kept": os.path.abspath(kept)})
     return problem
 
 
-def pulled(stage: str, head: Any, size: int) -> str:
+def pulled(stage: str, head: Any) -> str:
     """Unpack what a fellow has kept; return what went wrong, or nothing."""
     import shlex
     import subprocess
@@ -146,13 +194,11 @@ def pulled(stage: str, head: Any, size: int) -> str:
     line = ["ssh", "-F", str(config()), "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-T"]
     line += [head["fellow"], "exec cat " + shlex.quote(head["path"])]
     with tempfile.TemporaryFile() as words:
-        ssh = subprocess.Popen(
-            line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, bufsize=0
-        )
+        ssh = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words)
         assert ssh.stdout is not None
-        problem = unpack(stage, ssh.stdout.fileno(), b"", size)
+        tar = tar_into(stage, ssh.stdout.fileno())
         ssh.stdout.close()
-        code = ssh.wait()
+        problem, code = ended(tar), ssh.wait()
         if not problem and not code:
             return ""
         words.seek(0)
@@ -160,30 +206,40 @@ def pulled(stage: str, head: Any, size: int) -> str:
     return told[-1] if told else problem or f"ssh ended with {code}"
 
 
-def unpack(stage: str, source: int, rest: bytes, size: int, copy: BinaryIO | None = None) -> str:
-    """Put the files of a tar of `size` bytes into `stage`; return what went wrong, or nothing."""
-    line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", stage]
+def unpack(stage: str, came: Input, size: int | None, copy: BinaryIO | None = None) -> str:
+    """Put the files of a tar into `stage`; return what went wrong, or nothing."""
     reads, writes = os.pipe()
-    its_input = [(os.POSIX_SPAWN_DUP2, reads, 0)]
-    tar = os.posix_spawnp("tar", line, os.environ, file_actions=its_input)
+    tar = tar_into(stage, reads)
     os.close(reads)
-    come, data, is_read = len(rest), rest, True
-    while True:
-        if copy is not None:
-            copy.write(data)
-        try:
-            while is_read and data:
-                data = data[os.write(writes, data) :]
-        except BrokenPipeError:
-            is_read = False
-        data = os.read(source, min(1 << 20, size - come)) if come < size else b""
-        come += len(data)
-        if not data:
-            break
+    is_read, is_whole, arrived = True, True, 0
+    try:
+        for data in came.framed() if size is None else came.pieces(size):
+            arrived += len(data)
+            if copy is not None:
+                copy.write(data)
+            try:
+                while is_read and data:
+                    data = data[os.write(writes, data) :]
+            except BrokenPipeError:
+                is_read = False
+    except EOFError:
+        is_whole = False
     os.close(writes)
+    problem = ended(tar)
+    if not is_whole or size not in (None, arrived):
+        return f"{arrived} of the archive's {size or 'more'} bytes came"
+    return problem
+
+
+def tar_into(stage: str, source: int) -> int:
+    """Start a tar that unpacks what it reads from `source`; return its number."""
+    line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", stage]
+    return os.posix_spawnp("tar", line, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, source, 0)])
+
+
+def ended(tar: int) -> str:
+    """Wait for a tar; return what went wrong, or nothing."""
     status = os.waitpid(tar, 0)[1]
-    if come != size:
-        return f"{come} of the archive's {size} bytes came"
     return f"tar ended with {status >> 8 or -status}" if status else ""
 
 
@@ -227,9 +283,11 @@ def move(source: str, folder: str) -> None:
                 os.chmod(entry.path, mode | 0o700)
                 if os.path.islink(goal) or os.path.isfile(goal):
                     os.unlink(goal)
-                os.makedirs(goal, exist_ok=True)
-                os.chmod(goal, mode | 0o700)
-                move(entry.path, goal)
+                if os.path.lexists(goal):
+                    os.chmod(goal, mode | 0o700)
+                    move(entry.path, goal)
+                else:
+                    os.replace(entry.path, goal)
                 os.chmod(goal, mode)
 
 
@@ -246,18 +304,6 @@ def config() -> str | None:
 def flow_home() -> str:
     """Return where Flow keeps its files on this node."""
     return os.environ.get("FLOW_HOME", "/opt/flow")
-
-
-def heard() -> tuple[Any, bytes]:
-    """Return the line of JSON that came, and what came behind it."""
-    text = b""
-    while b"\n" not in text:
-        data = os.read(0, 1 << 16)
-        if not data:
-            sys.exit(complain("nothing came"))
-        text += data
-    line, _, rest = text.partition(b"\n")
-    return json.loads(line), rest
 
 
 def content(path: str) -> str:
@@ -298,4 +344,4 @@ def complain(problem: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

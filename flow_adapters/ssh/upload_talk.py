@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from flow_adapters.ssh.lines import python_line
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
+from flow_core.ports.code import Packing
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 _TAIL = 2_000
@@ -22,10 +23,11 @@ _STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec 
 """
 
 
-def upload_line(bundle: Bundle, *, target: str) -> str:
+def upload_line(bundle: Bundle | Packing, *, target: str) -> str:
     """Return the line that makes a node hold the bundle's files in `target`."""
     script = with_looks(Path(__file__).with_name("unpack.py"))
-    return python_line(script, target, bundle.digest)
+    digest = [bundle.digest] if isinstance(bundle, Bundle) else []
+    return python_line(script, target, *digest)
 
 
 def staying(line: str) -> str:
@@ -33,9 +35,23 @@ def staying(line: str) -> str:
     return f"({line}){_STAY}"
 
 
-def head_of(delta: Delta, **more: object) -> bytes:
-    """Return the line that announces what is sent."""
-    return json.dumps({**delta.head, **more}).encode() + b"\n"
+def head_of(delta: Delta | None, **more: object) -> bytes:
+    """Return the line that announces what is sent; None is all of a snapshot that is still being packed."""
+    return _line_of({**(delta.head if delta is not None else {}), **more})
+
+
+def tail_of(bundle: Bundle) -> bytes:
+    """Return the line behind what was sent, or instead of anything."""
+    return _line_of({"digest": bundle.digest})
+
+
+def framed(piece: bytes) -> bytes:
+    """Return a piece of what comes without its size having been told; an empty one ends it."""
+    return len(piece).to_bytes(4, "big") + piece
+
+
+def _line_of(told: Mapping[str, object]) -> bytes:
+    return json.dumps(told).encode() + b"\n"
 
 
 class Talk:

@@ -3,6 +3,7 @@
 The other end is `unpack.py`, which is sent along as text; it says how the two talk. A snapshot that is there already
 costs one exchange and no archive. Where several nodes lack the same and can reach each other, the first to ask is sent
 it and keeps a copy until the others have had it from there; whoever can't have it so is sent it from here after all.
+One that is still being packed goes as it is written to whoever lacks all of it.
 """
 
 from __future__ import annotations
@@ -10,18 +11,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from attrs import define, field
 
 from flow_adapters.deltas import Delta, Deltas
+from flow_adapters.ssh.feeding import fed
+from flow_adapters.ssh.reasons import Lost
 from flow_adapters.ssh.session import Feed
 from flow_adapters.ssh.sink import Sink
 from flow_adapters.ssh.targets import Target
-from flow_adapters.ssh.upload_talk import Talk, head_of
+from flow_adapters.ssh.upload_talk import Talk, framed, head_of, tail_of
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
+from flow_core.errors import FlowError
+from flow_core.ports.code import Packing
 from flow_core.ports.shell import NodeEvent, NodeOutput
 
 #: Less than this is sent to each node from here: asking a fellow takes longer.
@@ -52,28 +57,72 @@ class _Source:
 class Upload:
     """One snapshot for some nodes: what each lacks of it, and who has it from whom."""
 
-    def __init__(self, bundle: Bundle, nodes: Collection[Node]) -> None:
-        self.archive = Path(bundle.location)
-        self.deltas = Deltas(self.archive)
+    def __init__(self, bundle: Bundle | Packing, nodes: Collection[Node]) -> None:
+        self._bundle = bundle
+        self._deltas: Deltas | None = None
         self._are_many = len(nodes) > 1
-        self._sources: dict[Delta, _Source] = {}
+        self._sources: dict[Delta | None, _Source] = {}
 
-    def source(self, delta: Delta, node: Node) -> _Source | None:
-        """Return who keeps a copy of `delta` for fellows: another node, or `node` itself from now on."""
-        if not self._are_many or delta.size < WORTH_SHARING:
+    async def lacking(self, has: str, dirty: Collection[str]) -> Delta | None:
+        """Return what a node lacks; None is all of what is still being packed.
+
+        Raises:
+            Lost: packing failed.
+        """
+        packing = self._bundle
+        if not (has or isinstance(packing, Bundle) or packing.is_done):
             return None
-        source = self._sources.get(delta)
+        archive = Path((await self.whole()).location)
+        if self._deltas is None:
+            self._deltas = Deltas(archive)
+        return self._deltas.since(has, dirty)
+
+    async def whole(self) -> Bundle:
+        """Return the snapshot once it is whole.
+
+        Raises:
+            Lost: packing failed.
+        """
+        if isinstance(self._bundle, Bundle):
+            return self._bundle
+        try:
+            return await asyncio.to_thread(self._bundle.done)
+        except FlowError as error:
+            raise Lost(error.message) from error
+
+    async def pieces(self, delta: Delta | None) -> Feed:
+        """Yield the bytes of what a node lacks."""
+        if delta is None:
+            assert not isinstance(self._bundle, Bundle)
+            async for piece in fed(map(framed, self._bundle.pieces())):
+                yield piece
+            yield framed(b"")
+            return
+        with Path((await self.whole()).location).open("rb") as archive:
+            for piece in delta.pieces(archive):
+                yield piece
+
+    def source(self, delta: Delta | None, node: Node) -> _Source | None:
+        """Return who keeps a copy of `delta` for fellows: another node, or `node` itself from now on."""
+        if not self._are_many or (delta is not None and delta.size < WORTH_SHARING):
+            return None
+        source = self._sources.get(_shared(delta))
         if source is None:
             future: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-            source = self._sources[delta] = _Source(node, future)
+            source = self._sources[_shared(delta)] = _Source(node, future)
         return source
 
-    def forget(self, delta: Delta, source: _Source) -> None:
+    def forget(self, delta: Delta | None, source: _Source) -> None:
         """Have nobody else ask this source, which is about to drop its copy."""
-        if self._sources.get(delta) is source:
-            del self._sources[delta]
+        if self._sources.get(_shared(delta)) is source:
+            del self._sources[_shared(delta)]
         if not source.path.done():
             source.path.set_result(None)
+
+
+def _shared(delta: Delta | None) -> Delta | None:
+    """Return by what a copy is known: all of a snapshot is the same whether it was packed before it was asked for."""
+    return delta if delta is not None and delta.completes else None
 
 
 class UploadJob:
@@ -109,46 +158,44 @@ class UploadJob:
         return self._talk.last(self.node, code)
 
     async def _pieces(self, said: asyncio.Queue[dict[str, Any]]) -> Feed:
-        state = await said.get()
-        delta = self._upload.deltas.since(state["has"], state["dirty"])
-        with self._upload.archive.open("rb") as archive:
-            source = self._upload.source(delta, self.node) if state["way"] else None
-            if source is None:
-                yield head_of(delta)
-                async for piece in _bytes_of(archive, delta):
-                    yield piece
-            elif source.node is self.node:
-                async for piece in self._shared(archive, delta, source, said):
-                    yield piece
-            else:
-                async for piece in self._taken(archive, delta, source, said):
-                    yield piece
+        upload, state = self._upload, await said.get()
+        if state["has"] and state["has"] == (await upload.whole()).digest:
+            yield tail_of(await upload.whole())
+            return
+        delta = await upload.lacking(state["has"], state["dirty"])
+        source = upload.source(delta, self.node) if state["way"] else None
+        if source is None:
+            yield head_of(delta)
+            async for piece in upload.pieces(delta):
+                yield piece
+            yield tail_of(await upload.whole())
+        elif source.node is self.node:
+            async for piece in self._shared(delta, source, said):
+                yield piece
+        else:
+            async for piece in self._taken(delta, source, said):
+                yield piece
+            yield tail_of(await upload.whole())
 
     async def _shared(
-        self,
-        archive: IO[bytes],
-        delta: Delta,
-        source: _Source,
-        said: asyncio.Queue[dict[str, Any]],
+        self, delta: Delta | None, source: _Source, said: asyncio.Queue[dict[str, Any]]
     ) -> Feed:
         """Send the bytes, then wait with the end until fellows have had theirs from this node."""
+        upload = self._upload
         try:
             yield head_of(delta, keep=True)
-            async for piece in _bytes_of(archive, delta):
+            async for piece in upload.pieces(delta):
                 yield piece
+            yield tail_of(await upload.whole())
             kept = await said.get()
             source.path.set_result(str(kept["kept"]))
             if source.takers:
                 await source.is_left.wait()
         finally:
-            self._upload.forget(delta, source)
+            upload.forget(delta, source)
 
     async def _taken(
-        self,
-        archive: IO[bytes],
-        delta: Delta,
-        source: _Source,
-        said: asyncio.Queue[dict[str, Any]],
+        self, delta: Delta | None, source: _Source, said: asyncio.Queue[dict[str, Any]]
     ) -> Feed:
         """Have the node take the bytes from a fellow; send them where it can't."""
         source.takers += 1
@@ -168,10 +215,5 @@ class UploadJob:
                     self._sink.put(NodeOutput(self.node, Stream.ERR, f"{why}\n".encode()))
         finally:
             source.leave()
-        async for piece in _bytes_of(archive, delta):
+        async for piece in self._upload.pieces(delta):
             yield piece
-
-
-async def _bytes_of(archive: IO[bytes], delta: Delta) -> Feed:
-    for piece in delta.pieces(archive):
-        yield piece

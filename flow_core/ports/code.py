@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from flow_core.domain.code import Bundle
@@ -10,6 +11,31 @@ from flow_core.errors import InvalidRequest
 
 class CodeTooLarge(InvalidRequest):
     """The folder holds more than is uploaded without asking; agree to it, or leave something out."""
+
+
+class Packing(Protocol):
+    """A snapshot that is being taken. Threads may share it."""
+
+    def done(self) -> Bundle:
+        """Wait for its end and return it.
+
+        Raises:
+            FlowError: what `CodeStore.pack` raises.
+        """
+        ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to wait for."""
+        ...
+
+    def pieces(self) -> Iterator[bytes]:
+        """Yield its tar from the beginning while it is written; raise as `done` does where that fails."""
+        ...
+
+    def close(self) -> None:
+        """Stop where it isn't over, and wait for that: nothing is left of it."""
+        ...
 
 
 class CodeStore(Protocol):
@@ -23,6 +49,10 @@ class CodeStore(Protocol):
             CodeTooLarge: it holds more than is uploaded without asking; the message names the largest in it.
             NoRoom: this machine's disk is full; nothing is left behind.
         """
+        ...
+
+    def packing(self, folder: str) -> Packing:
+        """Begin what `pack` does, and return at once."""
         ...
 
     def signature(self, folder: str) -> str:
@@ -60,3 +90,8 @@ class CodeStore(Protocol):
     def keep_only(self, digests: set[str]) -> None:
         """Drop every snapshot but these."""
         ...
+
+
+def whole(bundle: Bundle | Packing) -> Bundle:
+    """Return a snapshot once it is whole; raise as `Packing.done` does."""
+    return bundle if isinstance(bundle, Bundle) else bundle.done()

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from flow_core.domain.allocation import Node
     from flow_core.domain.code import Bundle
     from flow_core.domain.run import Stream
+    from flow_core.ports.code import Packing
 
 
 @frozen(kw_only=True)
@@ -83,11 +84,12 @@ class RemoteShell(Protocol):
         """
         ...
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """Make the folder `target` on each node hold the bundle's files; each node ends with NodeExit(0) or NodeLost.
 
         `target` is absolute or relative to the workspace. Files of the bundle replace those of the same name; others
-        stay. Nothing is written outside `target`. A second upload of the same bundle sends nothing: it
+        stay. Nothing is written outside `target`. One that is still being packed may be sent meanwhile; where packing
+        fails, that is raised, and no node is any different. A second upload of the same bundle sends nothing: it
         doesn't need the archive. What an earlier bundle brought and this one lacks may go, unless it was changed since.
         Contents, executable bits, symlinks and empty folders arrive as they were.
         """

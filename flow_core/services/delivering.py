@@ -18,7 +18,9 @@ from flow_core.services.setting_up import setup_of
 if TYPE_CHECKING:
     from flow_core.domain.actions import Deliver
     from flow_core.domain.allocation import Allocation, Node
+    from flow_core.domain.code import Bundle
     from flow_core.domain.status import TaskView
+    from flow_core.ports.code import Packing
     from flow_core.services.ports import Ports
 
 #: Real seconds for telling one node its membership.
@@ -98,7 +100,13 @@ def bring_code(ports: Ports, record: TaskRecord, nodes: Sequence[Node]) -> list[
     """Upload the record's code to every node; return what went wrong."""
     if record.code_digest is None:
         return []
-    bundle = ports.code.bundle(record.code_digest)
+    return bring(ports, record, nodes, ports.code.bundle(record.code_digest))
+
+
+def bring(
+    ports: Ports, record: TaskRecord, nodes: Sequence[Node], bundle: Bundle | Packing
+) -> list[str]:
+    """Upload a snapshot to every node; return what went wrong."""
     problems: list[str] = []
     detours: list[str] = []
     with closing(ports.provider.shell.upload(nodes, bundle, target=".")) as sent:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from flow_core.domain.shape import InstanceShape
     from flow_core.domain.status import TaskView
     from flow_core.domain.task import TaskSpec
+    from flow_core.ports.code import Packing
     from flow_core.ports.fleet import Fleet
     from flow_core.ports.market import Market
     from flow_core.ports.provider import Provider
@@ -323,7 +324,7 @@ class _Shell:
             taken = set(map(id, batch.values()))
             left = [call for call in left if id(call) not in taken]
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         told = {_bare(node).id: node for node in nodes}
         bare = [_bare(node) for node in nodes]
         with closing(self.shell.upload(bare, bundle, target=target)) as events:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 
 from attrs import evolve, frozen
 
@@ -14,7 +15,8 @@ from flow_core.domain.lifecycle import Seen, decide
 from flow_core.domain.record import TaskRecord
 from flow_core.domain.status import TaskView
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable
-from flow_core.services.delivering import bring_code, deliver
+from flow_core.ports.code import Packing
+from flow_core.services.delivering import bring, deliver
 from flow_core.services.looking import last_reports, look
 from flow_core.services.placing import note
 from flow_core.services.polling import intervals
@@ -37,6 +39,38 @@ class Uploaded:
     is_new: bool
     ranks: tuple[int, ...] = ()
     completed: bool = False
+
+
+class _Noted:
+    """A snapshot that is told of once it is whole, before anybody else hears of that. Threads may share it."""
+
+    def __init__(self, packing: Packing, tell: Callable[[Bundle], None]) -> None:
+        self._packing = packing
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._is_told = False
+
+    def done(self) -> Bundle:
+        """See `Packing.done`."""
+        bundle = self._packing.done()
+        with self._lock:
+            if not self._is_told:
+                self._tell(bundle)
+                self._is_told = True
+        return bundle
+
+    @property
+    def is_done(self) -> bool:
+        """See `Packing.is_done`."""
+        return self._packing.is_done
+
+    def pieces(self) -> Iterator[bytes]:
+        """See `Packing.pieces`."""
+        return self._packing.pieces()
+
+    def close(self) -> None:
+        """See `Packing.close`."""
+        self._packing.close()
 
 
 class Uploading:
@@ -73,19 +107,19 @@ class Uploading:
                 hint=f"`flow upload {record.name} FOLDER` names it",
             )
         is_one = record.spec.num_instances == 1
-        # Many nodes are connected to while the folder is read. One is logged in to for the upload, and asked behind it.
-        with ThreadPoolExecutor(1) as reading:
-            packing = reading.submit(ports.code.pack, source)
+        # Nodes are reached while the folder is read: many are asked, and one is sent what has been read already, and
+        # asked behind it.
+        with closing(ports.code.packing(source)) as packing:
             self._await_turn(record)
             view = look(ports, [record], asks_nodes=not is_one)[0]
-            bundle = packing.result()
-        is_new = bundle.digest != record.code_digest
-        record = ports.journal.update(
-            record.token, code_digest=bundle.digest, code_location=bundle.location
-        )
+            return self._brought(view, _Noted(packing, lambda bundle: self._note(record, bundle)))
+
+    def _note(self, record: TaskRecord, bundle: Bundle) -> None:
+        """Have everybody know what the task's code is now, and the watcher see to it."""
+        ports = self._ports
+        ports.journal.update(record.token, code_digest=bundle.digest, code_location=bundle.location)
         ports.watch.ensure()
         self._entrust(record)
-        return self._brought(evolve(view, record=record), bundle, is_new)
 
     def _entrust(self, record: TaskRecord) -> None:
         """Give the watcher what this shell knows of the task's secrets; it may have lost them."""
@@ -99,27 +133,31 @@ class Uploading:
         if len(found) == len(record.spec.secrets):
             ports.vault.entrust(record.token, found)
 
-    def _brought(self, view: TaskView, bundle: Bundle, is_new: bool) -> Uploaded:
-        ports, record = self._ports, view.record
+    def _brought(self, view: TaskView, packing: Packing) -> Uploaded:
+        ports, old = self._ports, view.record
         nodes = view.allocation.nodes if view.allocation is not None else ()
-        if not any(node.is_reachable for node in nodes):
-            return Uploaded(record=record, bundle=bundle, is_new=is_new)
-        if record.spec.num_instances == 1:
-            self._bring(record, nodes)
+        is_one, is_there = old.spec.num_instances == 1, any(node.is_reachable for node in nodes)
+        problems: list[str] = []
+        if is_there and (is_one or _due(ports, view) is None):
+            problems = self._bring(old, nodes, packing)
+        bundle = packing.done()
+        if problems:
+            raise NodeUnreachable(
+                "\n".join(problems), hint="the others have the files; repeat for the rest"
+            )
+        record = ports.journal.find(old.token)
+        if is_there and is_one:
             view = evolve(view, reports=last_reports(ports, record.bid_id or ""))
-            delivery = _due(ports, view)
-        else:
-            delivery = _due(ports, view)
-            if delivery is None:
-                self._bring(record, nodes)
+        view = evolve(view, record=record)
+        delivery = _due(ports, view) if is_there else None
         if delivery is not None and not deliver(ports, view, delivery):
             last = ports.journal.events(record.token)[-1]
             raise NodeUnreachable(f"{last.what}: {last.why}", hint="the watcher tries again, too")
         return Uploaded(
             record=record,
             bundle=bundle,
-            is_new=is_new,
-            ranks=tuple(node.rank for node in nodes),
+            is_new=bundle.digest != old.code_digest,
+            ranks=tuple(node.rank for node in nodes) if is_there else (),
             completed=delivery is not None,
         )
 
@@ -136,19 +174,17 @@ class Uploading:
             ports.clock.sleep(wait)
             waited += wait
 
-    def _bring(self, record: TaskRecord, nodes: Sequence[Node]) -> None:
-        """Upload to every node that is there."""
+    def _bring(self, record: TaskRecord, nodes: Sequence[Node], packing: Packing) -> list[str]:
+        """Upload to every node that is there; return what went wrong."""
         ports = self._ports
         there = [node for node in nodes if node.is_reachable]
         problems = [
             f"node {node.rank}: it is {node.state.value}" for node in nodes if node not in there
         ]
-        problems += bring_code(ports, record, there)
-        if problems:
-            raise NodeUnreachable(
-                "\n".join(problems), hint="the others have the files; repeat for the rest"
-            )
-        note(ports, record.token, f"code uploaded to {len(nodes)} nodes")
+        problems += bring(ports, record, there, packing)
+        if not problems:
+            note(ports, record.token, f"code uploaded to {len(nodes)} nodes")
+        return problems
 
 
 def _due(ports: Ports, view: TaskView) -> Deliver | None:

@@ -13,6 +13,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import FlowError
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
 from flow_providers.local_docker.execs import Execs, Started, as_it_is_run
 from flow_providers.local_docker.facts import WORKSPACE
@@ -41,10 +42,11 @@ class DockerShell:
 
         return run_together(self._execs, calls, begin=self._begun, timeout_s=timeout_s)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`."""
         place = posixpath.normpath(posixpath.join(WORKSPACE, target))
-        return self._on_each(nodes, lambda node: self._unpacked(node, bundle, place))
+        packed = whole(bundle)
+        yield from self._on_each(nodes, lambda node: self._unpacked(node, packed, place))
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`."""

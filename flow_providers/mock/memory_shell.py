@@ -10,6 +10,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
 from flow_core.errors import Conflict, NodeUnreachable
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_providers.mock.memory_nodes import MemoryNodes
 
@@ -36,13 +37,14 @@ class MemoryShell:
         for call in calls:
             yield from self._run(call)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`; nothing is copied, for there is no disk."""
+        digest = whole(bundle).digest
         for node in nodes:
             if not self._nodes.is_up(node.id):
                 yield NodeLost(node, "the node is not up")
                 continue
-            brought = (node.id, bundle.digest, target)
+            brought = (node.id, digest, target)
             if brought not in self.uploads:
                 self.uploads.append(brought)
             yield NodeExit(node, 0)

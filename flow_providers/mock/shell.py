@@ -23,6 +23,7 @@ from flow_adapters.unpacking import unpack
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost
 from flow_providers.mock import namespaces
 from flow_providers.mock.ports import forwarded
@@ -41,11 +42,12 @@ class ProcessShell:
         """See `RemoteShell.run_many`."""
         return run_together(calls, self._start, self._absence, timeout_s=timeout_s)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`. A target must lie on the node's disk or in one of its mounts."""
+        packed = whole(bundle)
         for node in nodes:
             try:
-                self._unpack(node, bundle, target)
+                self._unpack(node, packed, target)
             except OSError as exc:
                 yield NodeLost(node, f"{exc.filename or target}: {exc.strerror}")
             except (tarfile.TarError, _Refused) as exc:

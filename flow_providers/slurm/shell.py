@@ -14,6 +14,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.bid import BidState
 from flow_core.domain.code import Bundle
 from flow_core.errors import FlowError, NodeUnreachable, Transient
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.slurm.catalog import Surveyor
 from flow_providers.slurm.estate import Estate
@@ -48,8 +49,9 @@ class SlurmShell:
             for event in events:
                 yield from hearings[event.node.id].hear(event)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`. A bundle goes to the shared folder once, and is copied there for each node."""
+        packed = whole(bundle)
         inside: dict[str, dict[str, Node]] = {}
         for node in nodes:
             place = self._place(node)
@@ -60,9 +62,9 @@ class SlurmShell:
             if f"{path}/".startswith(f"{place.folder}/"):
                 inside.setdefault(place.folder, {})[path] = node
             else:
-                yield self._carried(node, bundle, path)
+                yield self._carried(node, packed, path)
         for folder, targets in inside.items():
-            yield from self._spread(posixpath.basename(folder), bundle, targets)
+            yield from self._spread(posixpath.basename(folder), packed, targets)
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`."""

@@ -277,6 +277,9 @@ class Disturbed:
             file.write(b"!")
         return len(data)
 
+    def flush(self) -> None:
+        """Nothing is held back."""
+
 
 def test_a_file_that_changes_is_noticed(code):
     """A file that is no longer what it was when its reading began is refused by name."""

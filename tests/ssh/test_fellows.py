@@ -12,6 +12,7 @@ import pytest
 from flow_adapters.packing import TarCodeStore
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
+from flow_core.ports.code import Packing
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeOutput
 from tests.ssh.conftest import Answer, MakeShell, a_node
 from tests.ssh.sshd import Sshd
@@ -69,7 +70,7 @@ class Place:
         ends = list(self.shell.run_many(self.shell.introductions(self.nodes, hosts)))
         assert {NodeExit(node, 0) for node in self.nodes} == set(ends)
 
-    def upload(self, bundle: Bundle) -> list[NodeEvent]:
+    def upload(self, bundle: Bundle | Packing) -> list[NodeEvent]:
         """What an upload to all of them came to."""
         return list(self.shell.upload(self.nodes, bundle, target="."))
 
@@ -157,6 +158,18 @@ def test_one_node_is_sent_it_and_the_others_have_it_from_there(place, bundle):
     for each in place.servers:
         left = {path.name for path in (each.home / "work" / ".flow-upload").iterdir()}
         assert {"digest", "manifest", "lock"} == left
+
+
+def test_a_snapshot_that_is_still_packed_goes_from_node_to_node(place, bundle, tmp_path):
+    """The one node that is sent it while it is written keeps a copy for the others."""
+    place.introduce()
+    before = place.logins()
+    packing = TarCodeStore(tmp_path / "other").packing(str(tmp_path / "code"))
+    events = place.upload(packing)
+
+    assert {NodeExit(node, 0) for node in place.nodes} == set(events)
+    assert all(map(place.has_files, range(COUNT)))
+    assert COUNT - 1 == place.logins() - before
 
 
 def test_strangers_are_sent_it_each(place, bundle):

@@ -15,7 +15,7 @@ from flow_adapters.ssh.lines import Head, Tail
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 from tests.ssh.conftest import Answer, a_node
 from tests.ssh.test_ending import PIDS, living, pids_of
-from tests.ssh.test_uploads import packed
+from tests.ssh.uploads import packed
 
 
 class Met:

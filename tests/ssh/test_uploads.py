@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import stat
 import subprocess
 import sys
 import tarfile
@@ -14,25 +13,15 @@ from pathlib import Path
 
 import pytest
 
-from flow_adapters.contents import read_contents
 from flow_adapters.node_texts import with_looks
-from flow_adapters.packing import TarCodeStore
-from flow_adapters.ssh import SshShell
 from flow_core.domain.code import Bundle
 from flow_core.ports.shell import NodeExit, NodeLost
-from tests.ssh.conftest import Answer, a_node
+from tests.ssh.conftest import a_node
+from tests.ssh.uploads import cut_out, listing, packed, shell, store, tree, uploaded
+
+__all__ = ["shell", "store", "tree"]
 
 UNPACK = Path(__file__).resolve().parents[2] / "flow_adapters" / "ssh" / "unpack.py"
-
-
-def packed(folder: Path, where: Path, *, digest: str = "d1") -> Bundle:
-    """A bundle of everything in `folder`."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w") as tar:
-        for path in sorted(folder.rglob("*")):
-            tar.add(path, path.relative_to(folder).as_posix(), recursive=False)
-    where.write_bytes(data.getvalue())
-    return Bundle(digest=digest, location=str(where), files=0, bytes=0)
 
 
 def forged(where: Path, members: list[tuple[str, bytes, str]]) -> Bundle:
@@ -45,53 +34,6 @@ def forged(where: Path, members: list[tuple[str, bytes, str]]) -> Bundle:
                 info.type, info.linkname = tarfile.SYMTYPE, link
             tar.addfile(info, io.BytesIO(data))
     return Bundle(digest="forged", location=str(where), files=0, bytes=0)
-
-
-def uploaded(shell, node, bundle: Bundle, target: str = ".") -> NodeExit | NodeLost:
-    """The one event that an upload to one node comes to."""
-    (event,) = list(shell.upload([node], bundle, target=target))
-    return event
-
-
-@pytest.fixture(params=["by a connection of ours", "by OpenSSH"])
-def shell(request, make_shell, node, tmp_path) -> SshShell:
-    """A shell without a connection yet; OpenSSH's client is for nodes that are known."""
-    if request.param == "by OpenSSH":
-        assert 0 == Answer(make_shell(workspace=str(tmp_path / "met")), node, "true").code
-        return make_shell()
-    return make_shell(ssh=None)
-
-
-@pytest.fixture
-def tree(tmp_path) -> Path:
-    """A folder with all that may travel."""
-    root = tmp_path / "tree"
-    (root / "deep" / "er").mkdir(parents=True)
-    (root / "empty").mkdir()
-    (root / "locked").mkdir()
-    (root / "deep" / "er" / "a file's name\n$x").write_bytes(bytes(range(256)))
-    (root / "locked" / "in").write_text("x")
-    (root / "run.sh").write_text("#!/bin/sh\n")
-    (root / "run.sh").chmod(0o755)
-    (root / "link").symlink_to("run.sh")
-    (root / "dangling").symlink_to("/no/such/place")
-    (root / "locked").chmod(0o555)
-    return root
-
-
-def listing(root: Path) -> dict[str, object]:
-    """Everything below `root` but our own folder: kind, permissions, contents."""
-    found: dict[str, object] = {}
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        if name.split("/")[0] == ".flow-upload":
-            continue
-        mode = stat.S_IMODE(path.lstat().st_mode)
-        if path.is_symlink():
-            found[name] = str(path.readlink())
-        else:
-            found[name] = (mode, path.read_bytes() if path.is_file() else None)
-    return found
 
 
 def test_files_arrive_as_they_were(shell, node, tree, tmp_path):
@@ -224,24 +166,6 @@ def test_many_nodes_at_once(shell, sshd, tree, tmp_path):
     assert [gone] == [e.node for e in events if isinstance(e, NodeLost)]
 
 
-@pytest.fixture
-def store(tmp_path) -> TarCodeStore:
-    """Where snapshots are kept."""
-    return TarCodeStore(tmp_path / "store")
-
-
-def cut_out(bundle: Bundle, name: str) -> Bundle:
-    """The bundle with the bytes of one of its files made useless, so that sending them shows."""
-    archive = Path(bundle.location)
-    contents = read_contents(archive)
-    assert contents is not None
-    (member,) = [each for each in contents.members if each.path == name]
-    data = bytearray(archive.read_bytes())
-    data[member.start : member.start + member.length] = b"!" * member.length
-    archive.write_bytes(data)
-    return bundle
-
-
 def test_only_what_changed_is_sent(shell, node, tree, store, tmp_path):
     """A second snapshot sends the changed file, its folders, and nothing else; what is gone here goes there."""
     (tree / "big").write_bytes(bytes(3_000_000))
@@ -300,10 +224,10 @@ def test_code_that_rode_in_the_script_is_known(tmp_path):
     packed(old, tmp_path / "code.had")
     (work / "stays").write_text("changed here")
     size = Path(packed(new, tmp_path / "new.tar").location).stat().st_size
-    said = json.dumps({"size": size}).encode() + b"\n" + (tmp_path / "new.tar").read_bytes()
+    said = b'{"size": %d}\n' % size + (tmp_path / "new.tar").read_bytes() + b'{"digest": "d2"}\n'
 
     ran = subprocess.run(
-        [sys.executable, UNPACK, work, "d2"], input=said, env={"FLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        [sys.executable, UNPACK, work], input=said, env={"FLOW_HOME": str(tmp_path), "PATH": "/usr/bin:/bin"},
         capture_output=True, check=False,
     )  # fmt: skip
 

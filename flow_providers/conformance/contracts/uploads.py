@@ -11,6 +11,7 @@ import pytest
 from flow_adapters.packing import TarCodeStore
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
+from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 from flow_providers.conformance.bed import Bed
 from flow_providers.conformance.contracts.base import Contract
@@ -149,6 +150,27 @@ class UploadsContract(Contract):
         assert 0 != bed.answer(node, f"test -x {_TARGET}/plain.txt").code
         assert LINK_TARGET.encode() == bed.answer(node, f"readlink {_TARGET}/{LINK}").out.strip()
         assert 0 == bed.answer(node, f"test -d {_TARGET}/{EMPTY_FOLDER}").code
+
+    @states(
+        "shell.upload",
+        "One that is still being packed may be sent meanwhile; "
+        "where packing fails, that is raised, and no node is any different.",
+    )
+    def test_what_is_still_being_packed_arrives_whole_or_not_at_all(
+        self, bed: Bed, tmp_path: Path
+    ) -> None:
+        """A snapshot that has only begun arrives; one that can't be taken raises why, and the folder stays as it is."""
+        bed.need_commands()
+        node = _node(bed)
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        write_folder(folder)
+        store = TarCodeStore(tmp_path / "store")
+        _assert_arrived(node, bed.shell.upload([node], store.packing(str(folder)), target=_TARGET))
+        with pytest.raises(InvalidRequest):
+            list(bed.shell.upload([node], store.packing(str(tmp_path / "none")), target=_TARGET))
+
+        assert FILES["plain.txt"] == bed.answer(node, f"cat {_TARGET}/plain.txt").out
 
 
 def _node(bed: Bed) -> Node:

@@ -13,6 +13,7 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
 from flow_core.errors import NodeUnreachable, Unsupported
+from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_tiny.ledger import Ledger
 
@@ -45,8 +46,9 @@ class TinyShell:
             for process in processes:
                 end(process)
 
-    def upload(self, nodes: Collection[Node], bundle: Bundle, *, target: str) -> Events:
+    def upload(self, nodes: Collection[Node], bundle: Bundle | Packing, *, target: str) -> Events:
         """See `RemoteShell.upload`."""
+        packed = whole(bundle)
         for node in nodes:
             home = self._ledger.home(node)
             if home is None:
@@ -54,10 +56,10 @@ class TinyShell:
                 continue
             folder = home / "workspace" / target
             known = home / "uploads.txt"
-            line = f"{bundle.digest} {folder}\n"
+            line = f"{packed.digest} {folder}\n"
             if line not in (known.read_text() if known.exists() else ""):
                 folder.mkdir(parents=True, exist_ok=True)
-                subprocess.run(["tar", "-xf", bundle.location, "-C", str(folder)], check=True)
+                subprocess.run(["tar", "-xf", packed.location, "-C", str(folder)], check=True)
                 with known.open("a") as file:
                     file.write(line)
             yield NodeExit(node, 0)
