@@ -13,20 +13,21 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from attrs import field, frozen
 
 #: The last bytes of a whole archive: where the contents begin, how long they are, and a word to know them by.
 _END = struct.Struct(">QQ8s")
-_WORD = b"flowtar1"
+_WORD = b"flowtar2"
+#: What ends one whose contents are squeezed, as they were before.
+_SQUEEZED = b"flowtar1"
 #: What ends a tar.
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)
 
 
-@frozen
-class Member:
+class Member(NamedTuple):
     """One thing in an archive: where its bytes are, header and padding included, and what makes it what it is.
 
     `path` is relative, `/` between parts, as `os.fsdecode` gives it; `what` is equal for equal content, kind and mode.
@@ -61,12 +62,8 @@ class Contents:
 
     def footer(self) -> bytes:
         """Return what follows the tar's `size` bytes."""
-        rows = [
-            [each.path, each.mode, each.what, each.start, each.length, each.seen]
-            for each in self.members
-        ]
         head = {"digest": self.digest, "folder": self.folder, "began_ns": self.began_ns}
-        text = zlib.compress(json.dumps([head, rows], separators=(",", ":")).encode("ascii"), 1)
+        text = json.dumps([head, self.members], separators=(",", ":")).encode("ascii")
         return text + _END.pack(self.size, len(text), _WORD)
 
 
@@ -109,12 +106,15 @@ def read_contents(archive: Path) -> Contents | None:
         end = _end(file)
         if end is None:
             return None
-        size, length = end
+        size, length, is_squeezed = end
         file.seek(size)
-        head, rows = json.loads(zlib.decompress(file.read(length)))
+        text = file.read(length)
+    head, rows = json.loads(zlib.decompress(text) if is_squeezed else text)
     members = tuple(
-        Member(path, mode, what, start, long, tuple(seen))
-        for path, mode, what, start, long, seen in rows
+        [
+            Member(path, mode, what, start, long, tuple(seen))
+            for path, mode, what, start, long, seen in rows
+        ]
     )
     contents = Contents(size=size, members=members, **head)
     remember(archive, contents)
@@ -154,10 +154,12 @@ def changed(
     return [each for each in new.members if each.path in wanted], gone
 
 
-def _end(file: IO[bytes]) -> tuple[int, int] | None:
+def _end(file: IO[bytes]) -> tuple[int, int, bool] | None:
+    """Return where the contents begin, how long they are, and whether squeezed."""
     size = os.fstat(file.fileno()).st_size
     if size < _END.size:
         return None
     file.seek(size - _END.size)
     start, length, word = _END.unpack(file.read(_END.size))
-    return (start, length) if word == _WORD and start + length + _END.size == size else None
+    is_ours = word in (_WORD, _SQUEEZED) and start + length + _END.size == size
+    return (start, length, word == _SQUEEZED) if is_ours else None

@@ -20,6 +20,7 @@ from typing import IO
 
 from flow_adapters.contents import BLOCK, END_OF_TAR, Contents, Member
 from flow_adapters.walking import Found, seen_of, unreadable
+from flow_adapters.writing_behind import WritingBehind
 from flow_core.errors import InvalidRequest
 
 #: A file changed this shortly before its reading may have been changed again without another time; it is read anew.
@@ -27,7 +28,11 @@ from flow_core.errors import InvalidRequest
 _TICK_NS, _COARSE_TICK_NS = 100_000_000, 2_000_000_000
 _SECOND_NS = 1_000_000_000
 _CHUNK = 1 << 20
+#: No longer stretch is copied at once, so that the first is under way while the others are found.
+_STRETCH = 16 << 20
 _LONGEST_NAME = 100
+#: The kind of a file, and who may do what.
+_KEPT = 0o170777
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _LARGEST = 8 << 30
 
@@ -69,17 +74,23 @@ def write_tar(
     Raises:
         InvalidRequest: a file can't be read, or changed while it was.
     """
-    writing = _Writing(archive, os.fsencode(top), last, tell)
-    digest = hashlib.sha256()
-    members = []
-    for each in found:
-        path = os.fsdecode(each.path)
-        old = (same or {}).get(path)
-        member = writing.copied(old) if old is not None else writing.written(each, path)
-        members.append(member)
-        content = _digested(member)
-        digest.update(b"%d %d " % (member.mode, len(each.path)) + each.path + content)
-    writing.end()
+    behind = WritingBehind(archive, last, tell)
+    try:
+        writing = _Writing(behind, os.fsencode(top))
+        digest = hashlib.sha256()
+        members = []
+        known = same or {}
+        for each in found:
+            path = os.fsdecode(each.path)
+            old = known.get(path)
+            member = writing.copied(old) if old is not None else writing.written(each, path)
+            members.append(member)
+            digest.update(
+                b"%d %d %b%b" % (member.mode, len(each.path), each.path, _digested(member))
+            )
+        writing.end()
+    finally:
+        behind.close()
     return Contents(
         digest=digest.hexdigest(),
         folder=str(top),
@@ -91,66 +102,43 @@ def write_tar(
 
 def kept_mode(mode: int) -> int:
     """Return the kind and the permissions that travel."""
-    return stat.S_IFMT(mode) | (0o777 if stat.S_ISLNK(mode) else stat.S_IMODE(mode) & 0o777)
+    return stat.S_IFLNK | 0o777 if stat.S_ISLNK(mode) else mode & _KEPT
 
 
 class _Writing:
     """An archive under way: how long it is, and what still has to be copied into it."""
 
-    def __init__(
-        self,
-        archive: IO[bytes],
-        root: bytes,
-        last: IO[bytes] | None,
-        tell: Callable[[int], None],
-    ) -> None:
+    def __init__(self, behind: WritingBehind, root: bytes) -> None:
         self.size = 0
-        self._archive = archive
-        self._tell = tell
+        self._behind = behind
+        self._root = root
         self._pieces: list[bytes] = []
         self._piled = 0
-        self._root = root
-        self._last = last
         self._from = 0
         self._left = 0
 
     def copied(self, old: Member) -> Member:
-        if self._from + self._left != old.start:
+        if self._from + self._left != old.start or self._left >= _STRETCH:
             self.catch_up()
             self._from = old.start
         self._left += old.length
         self.size += old.length
-        return Member(old.path, old.mode, old.what, self.size - old.length, old.length, old.seen)
+        start = self.size - old.length
+        return old if start == old.start else old._replace(start=start)
 
     def catch_up(self) -> None:
-        """Copy what is due."""
-        if not self._left or self._last is None:
-            return
-        self._flush()
-        left, self._left = self._left, 0
-        source, target, place = self._last.fileno(), self._archive.fileno(), self._from
-        copy = getattr(os, "copy_file_range", None)
-        while left and copy is not None:
-            try:
-                done = copy(source, target, left, place)
-            except OSError:
-                break  # not between these file systems
-            place, left = place + done, left - done
-            if not done:
-                break
-        while left and (data := os.pread(source, min(left, _CHUNK), place)):
-            self._archive.write(data)
-            place, left = place + len(data), left - len(data)
-        if left:
-            raise InvalidRequest({"code": "the last snapshot was cut short; submit again"})
-        self._archive.flush()
-        self._tell(self.size)
+        """Have what is due copied."""
+        if self._left:
+            self._flush()
+            self._behind.copy(self._from, self._left)
+            self._left = 0
 
     def end(self) -> None:
         """Write what is still due, and the end."""
         self.catch_up()
         self._write(END_OF_TAR)
         self._flush()
+        self._behind.end()
 
     def written(self, each: Found, path: str) -> Member:
         self.catch_up()
@@ -209,10 +197,9 @@ class _Writing:
             self._flush()
 
     def _flush(self) -> None:
-        self._archive.write(b"".join(self._pieces))
-        self._archive.flush()
+        if self._pieces:
+            self._behind.write(b"".join(self._pieces))
         self._pieces, self._piled = [], 0
-        self._tell(self.size - self._left)
 
 
 def header(name: bytes, mode: int, size: int, mtime: int, target: bytes = b"") -> bytes:

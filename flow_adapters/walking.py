@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from pathlib import Path
-
-from attrs import frozen
+from typing import NamedTuple
 
 from flow_adapters.ignoring import IgnoreRules
 from flow_core.errors import InvalidRequest
@@ -24,8 +23,7 @@ MOST_ENTRIES = 500_000
 _Rules = tuple[tuple[int, IgnoreRules], ...]
 
 
-@frozen
-class Found:
+class Found(NamedTuple):
     """One thing in a folder: `path` is relative to it, in bytes, `/` between parts; `mode` is as the system says.
 
     `seen` changes with a file: its size, both times of change in ns, and its number.

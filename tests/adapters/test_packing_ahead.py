@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import struct
 import threading
+import zlib
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_adapters.contents import read_contents
 from flow_adapters.packing import TarCodeStore
 from flow_adapters.packing_ahead import PackingAhead, Stopped
+from flow_adapters.tarring import write_tar
+from flow_adapters.walking import walk
 from flow_core.domain.code import Bundle
 from flow_core.errors import InvalidRequest
 
 PATIENCE_S = 30
+#: What an archive ends with: where its contents begin, how long they are, and a word.
+contents_end = struct.Struct(">QQ8s")
 
 
 @pytest.fixture
@@ -120,3 +127,43 @@ def test_one_that_is_over_is_closed_for_nothing(code: Path, tmp_path: Path):
 
     assert bundle == packing.done()
     assert Path(bundle.location).exists()
+
+
+def test_long_stretches_of_the_last_archive_are_copied_in_order(tmp_path: Path):
+    """What is known to be the same is copied, and the archive is what reading all of it would have made."""
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for name in "abcd":
+        with (folder / name).open("wb") as file:
+            file.truncate(12_000_000)
+            file.write(name.encode())
+    with (tmp_path / "before").open("wb") as archive:
+        before = write_tar(archive, folder, walk(folder))
+    (folder / "b").write_text("short")
+    same = {each.path: each for each in before.members if each.path != "b"}
+    told: list[int] = []
+    with (tmp_path / "before").open("rb") as last, (tmp_path / "after").open("wb") as archive:
+        after = write_tar(archive, folder, walk(folder), same=same, last=last, tell=told.append)
+    with (tmp_path / "fresh").open("wb") as archive:
+        fresh = write_tar(archive, folder, walk(folder))
+
+    assert (fresh.digest, fresh.size) == (after.digest, after.size)
+    assert (tmp_path / "fresh").read_bytes() == (tmp_path / "after").read_bytes()
+    assert sorted(told) == told
+    assert after.size == told[-1]
+
+
+def test_contents_that_are_squeezed_are_read(code: Path, tmp_path: Path):
+    """An archive that an older Flow wrote is whole, and what it holds is known."""
+    store = TarCodeStore(tmp_path / "store")
+    bundle = store.pack(str(code))
+    path = Path(bundle.location)
+    data = path.read_bytes()
+    size, length, _ = contents_end.unpack(data[-contents_end.size :])
+    text = zlib.compress(data[size : size + length], 1)
+    end = contents_end.pack(size, len(text), b"flowtar1")
+    old = path.with_name("0" * 64 + ".5.1.tar")
+    old.write_bytes(data[:size] + text + end)
+
+    assert read_contents(path) == read_contents(old)
+    assert "0" * 64 == store.bundle("0" * 64).digest
