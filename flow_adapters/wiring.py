@@ -16,7 +16,6 @@ from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.later import Once, later
 from flow_adapters.log_keep import FolderLogKeep
-from flow_adapters.node_files import kept_node_files, load_node_files
 from flow_adapters.ssh_hosts import hosts_of
 from flow_adapters.watch import ProcessWatch
 from flow_core.errors import Misconfigured
@@ -29,6 +28,7 @@ from flow_core.services.session import Session
 
 if TYPE_CHECKING:
     from flow_adapters.credentials import LocalSecrets
+    from flow_core.domain.script import NodeFiles
     from flow_core.domain.settings import Settings
     from flow_core.ports.buckets import Buckets
     from flow_core.ports.code import CodeStore
@@ -105,7 +105,7 @@ def connect(
             code=later(Once(lambda: _code_store(folder))),
             watch=_watch(folder, clock, surroundings, watched=watched),
             chance=random.Random(),
-            node_files=kept_node_files(folder / "node.json"),
+            node_files=later(Once(lambda: _node_files(folder))),
             log_keep=FolderLogKeep(folder / "logs"),
             vault=vault or HandedVault(folder, clock=clock, environ=surroundings),
             defaults=_defaults(settings),
@@ -119,6 +119,12 @@ def _code_store(folder: Path) -> CodeStore:
     from flow_adapters.packing import TarCodeStore
 
     return TarCodeStore(folder / "code", without=folder)
+
+
+def _node_files(folder: Path) -> NodeFiles:
+    from flow_adapters.node_files import kept_node_files
+
+    return kept_node_files(folder / "node.json")
 
 
 def _buckets(surroundings: Mapping[str, str]) -> Buckets:
@@ -168,6 +174,7 @@ def connect_in_memory(
 ) -> Session:
     """Return a session with a cloud in memory: no process, no disk, no time but the cloud's clock."""
     from flow_adapters.memory import MemoryLogKeep, SteppedWatch, UnpackedCode
+    from flow_adapters.node_files import load_node_files
     from flow_adapters.vault import HeldVault
 
     journal = SqliteJournal(":memory:")

@@ -8,12 +8,15 @@ line in its own log.
 from __future__ import annotations
 
 import re
-import socket
 import threading
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flow_core.domain.allocation import Node
+
+if TYPE_CHECKING:
+    import socket
 
 #: How many connections are made at once.
 AT_ONCE = 64
@@ -69,6 +72,8 @@ def leads_elsewhere(config: Path) -> bool:
 
 
 def _begun(host: str, port: int) -> socket.socket | None:
+    import socket  # here, for OpenSSH's client needs none of ours
+
     try:
         (family, kind, *_, where), *_ = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST

@@ -29,16 +29,16 @@ from flow_adapters.ssh.openssh import (
 )
 from flow_adapters.ssh.trust import KnownNodes, fingerprint
 from flow_core.domain.allocation import Node
-from flow_core.domain.code import Bundle
 from flow_core.errors import NodeUnreachable
-from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
-from flow_core.ports.ssh import KeyChange
 
 if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
     from flow_adapters.ssh.inside import Inside
     from flow_adapters.ssh.piped import Way
+    from flow_core.domain.code import Bundle
+    from flow_core.ports.code import Packing
+    from flow_core.ports.ssh import KeyChange
 
 #: Runs a line as root for a user who isn't; a node without the program runs it as that user.
 SUDO = ("sudo", "-n", "-H")
@@ -118,6 +118,7 @@ class SshShell:
 
     def _upload(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
         from flow_adapters.ssh.uploading import Upload, UploadJob
+        from flow_core.ports.code import whole
 
         upload = Upload(bundle, nodes)
 
@@ -190,8 +191,7 @@ class SshShell:
         keys = [quoted(key) for key in self._keys]
         found: dict[str, list[str]] = {"HostName": [node.address.host]}
         found |= {name: [value] for name, value in told.items()}
-        way = self._way_to(node.address.host)
-        found |= {name: list(values) for name, values in way.items()}
+        found |= {name: list(values) for name, values in self._way_to(node.address.host).items()}
         if keys:
             found["IdentityFile"] = [*keys, *found.get("IdentityFile", [])]
         return found
@@ -222,6 +222,8 @@ class SshShell:
 
     def change(self, node: Node) -> KeyChange | None:
         """See `ports.ssh.Ssh.change`."""
+        from flow_core.ports.ssh import KeyChange
+
         shown = self.known_nodes.refused.get(node.id)
         pinned = self.known_nodes.key_of(node.id)
         if shown is None or pinned is None or shown == pinned:
@@ -299,19 +301,17 @@ class SshShell:
 
         What has just uploaded there, and waits, becomes the call: to log in takes longer than most calls.
         """
+        from flow_adapters.ssh.piped import attended, called
+
         node = call.node
         waiting = self._doors.taken(node)
         way = None if waiting is not None or node.id in self._called_before else self._way(node)
         self._called_before.add(node.id)
         if waiting is not None:
-            from flow_adapters.ssh.piped import attended
-
             waiting.go_on(call.line, timeout_s=timeout_s)
             yield from attended(waiting, node, timeout_s=timeout_s)
             return
         if way is not None:
-            from flow_adapters.ssh.piped import called
-
             line = self._line(node, call.line, keeps_code=True)
             if (yield from called(way, line, timeout_s=timeout_s)):
                 return

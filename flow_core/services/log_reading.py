@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from flow_core.domain.run import LogChunk
 from flow_core.errors import NodeUnreachable, NotFound, Transient
-from flow_core.services.attending import where_logs_lie
 from flow_core.services.looking import logs_of, rest_of_log
 from flow_core.services.polling import intervals
 
@@ -109,6 +108,8 @@ def _telling_where(ports: Ports, record: TaskRecord, rank: int) -> Iterator[None
     try:
         yield
     except (NodeUnreachable, NotFound) as trouble:
+        from flow_core.services.attending import where_logs_lie
+
         told = (trouble.hint, where_logs_lie(record, ports.provider, rank))
         trouble.hint = "; ".join(each for each in told if each) or None
         raise

@@ -7,14 +7,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from flow_core.domain.bid import Bid, BidState
-from flow_core.domain.status import TaskView
-from flow_core.services.attending import where_logs_lie
 from flow_core.services.node_logs import NodeLogs
 
 if TYPE_CHECKING:
     from flow_core.domain.allocation import Allocation
     from flow_core.domain.record import TaskRecord
     from flow_core.domain.run import LogChunk, RunReport
+    from flow_core.domain.status import TaskView
     from flow_core.ports.logs import Logs
     from flow_core.services.ports import Ports
 
@@ -34,6 +33,8 @@ def look(
     With `within`, nodes that are logged in to for every answer aren't asked again so soon after the watcher did. Unless
     it `asks_nodes`, no view has reports.
     """
+    from flow_core.domain.status import TaskView
+
     asked = [record.bid_id for record in records if record.bid_id is not None and record.is_live]
     bids = {bid.id: bid for bid in ports.provider.market.bids(ids=asked)} if asked else {}
     holding = [
@@ -79,6 +80,8 @@ def rest_of_log(ports: Ports, bid_id: str, rank: int, *, offset: int) -> Iterato
 
 def give_back(ports: Ports, record: TaskRecord) -> bool:
     """Keep what is left of the logs and withdraw the record's bid; False while another process is doing so."""
+    from flow_core.services.attending import where_logs_lie
+
     if record.bid_id is None:
         return False
     with ports.journal.claim(record.token, "give back") as mine:

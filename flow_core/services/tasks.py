@@ -11,19 +11,18 @@ from attrs import evolve, frozen
 
 from flow_core.domain.names import split_wire_name
 from flow_core.domain.record import Outcome, Step, TaskEvent, TaskRecord
-from flow_core.domain.status import TaskState, TaskView
-from flow_core.domain.waiting import Waiting, waiting
 from flow_core.errors import Transient, WaitTimedOut
 from flow_core.services.log_reading import read, stream
 from flow_core.services.looking import RECENT, give_back, look
-from flow_core.services.placing import note, options_for, wants_delivery
 from flow_core.services.polling import intervals
 
 if TYPE_CHECKING:
     from flow_core.domain.bid import Bid, Quote
     from flow_core.domain.placement import Plan
     from flow_core.domain.run import LogChunk
+    from flow_core.domain.status import TaskView
     from flow_core.domain.task import TaskSpec
+    from flow_core.domain.waiting import Waiting
     from flow_core.services.ports import Ports
 
 #: How long, in real time, whoever waits for a task leaves its new nodes alone: at most, and once they have all that the
@@ -124,6 +123,8 @@ class Tasks:
 
     def quote(self, record: TaskRecord) -> Quote | None:
         """Return what the task's market says now, or None where it isn't offered any more."""
+        from flow_core.services.placing import options_for
+
         provider = self._ports.provider
         market = provider.market_for(options_for(record.spec, provider))
         quotes = market.quotes(record.spec.instance_type)
@@ -138,6 +139,9 @@ class Tasks:
 
     def waits_for(self, view: TaskView) -> Waiting | None:
         """Return what the task waits for, in words; None when it runs or has ended."""
+        from flow_core.domain.status import TaskState
+        from flow_core.domain.waiting import waiting
+
         depends = view.state in (TaskState.BIDDING, TaskState.PREEMPTED)
         quote = self.quote(view.record) if depends else None
         return waiting(view, quote, self._ports.provider.clock.now())
@@ -151,6 +155,8 @@ class Tasks:
         Raises:
             WaitTimedOut: `timeout_s` real seconds passed; the message says what was waited for.
         """
+        from flow_core.domain.status import TaskView
+
         ports = self._ports
         started = ports.clock.now()
         view = TaskView(record=self.record(name))
@@ -210,6 +216,8 @@ class Tasks:
 
         Returns once the provider has taken the withdrawal in; when it doesn't answer, the watcher goes on trying.
         """
+        from flow_core.services.placing import note
+
         ports = self._ports
         record = self.record(name)
         if not record.is_live:
@@ -242,6 +250,8 @@ class Tasks:
 
         A provider that doesn't answer leaves the last view standing, and is what is waited for.
         """
+        from flow_core.domain.waiting import Waiting
+
         ports = self._ports
         record = ports.journal.find(last.record.token)
         try:
@@ -274,6 +284,8 @@ class _Hearing:
 
     def is_worth_it(self, record: TaskRecord) -> bool:
         """Whether to ask the nodes now."""
+        from flow_core.services.placing import wants_delivery
+
         provider, now = self._ports.provider, self._ports.clock.now()
         rides = provider.limits.images_by_kit
         if record.membership == 0 and wants_delivery(record.spec, provider, code_rides=rides):

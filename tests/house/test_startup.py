@@ -21,11 +21,16 @@ HELP = REPORT + "sys.argv = ['flow', '--help']\nfrom flow_cli.app import main\ns
 
 def loaded_by(program: str) -> set[str]:
     """The top-level modules that a fresh interpreter holds when the program has run well."""
+    return {name.split(".")[0] for name in modules_of(program)}
+
+
+def modules_of(program: str) -> set[str]:
+    """All of them."""
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=tree.ROOT, capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
-    return {name.split(".")[0] for name in json.loads(run.stderr.splitlines()[-1])}
+    return set(json.loads(run.stderr.splitlines()[-1]))
 
 
 def test_import_flow_loads_nothing_heavy():
@@ -69,6 +74,27 @@ def test_connecting_to_mithril_loads_no_http():
 
     assert set() == connected & {"httpx", "tenacity", "cattrs", "asyncssh", "rich"}
     assert {"httpx"} == asked & {"httpx", "rich", "pygments"}
+
+
+def test_a_session_and_a_shell_load_neither_bids_nor_connections():
+    """A command that only reads a log loads nothing of placing, of node scripts, of waiting, nor of sockets."""
+    connecting = (
+        "import tempfile\n"
+        "from pathlib import Path\n"
+        "from flow_adapters.ssh import SshShell\n"
+        "from flow_adapters.wiring import connect\n"
+        "folder = tempfile.TemporaryDirectory()\n"
+        "there = connect(provider='mithril', environ={}, state_dir=Path(folder.name))\n"
+        "there.tasks.logs\n"
+        "SshShell(state_dir=Path(folder.name))\n"
+        "there.ports.journal.close()\n"
+    )
+    unwanted = {
+        "flow_core.domain.script", "flow_core.domain.status", "flow_core.domain.waiting",
+        "flow_core.services.placing", "socket",
+    }  # fmt: skip
+
+    assert set() == modules_of(REPORT + connecting) & unwanted
 
 
 def test_asyncssh_is_loaded_without_what_it_looks_for_in_vain():

@@ -14,12 +14,13 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
 from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
+from flow_adapters.later import later
 from flow_adapters.memory import MemoryLogKeep, UnpackedCode
 from flow_adapters.ssh import SshShell
 from flow_adapters.ssh.asking import ask_at_terminal
@@ -31,12 +32,14 @@ from flow_core.domain.allocation import Address, Allocation, Node, NodeState
 from flow_core.domain.bid import Bid, BidState
 from flow_core.domain.money import Price
 from flow_core.domain.record import Step, TaskRecord
-from flow_core.domain.script import NodeFiles
 from flow_core.domain.shape import parse_shape
 from flow_core.domain.task import TaskSpec
 from flow_core.ports.provider import Provider
 from flow_core.services.ports import Ports
 from flow_core.services.session import Session
+
+if TYPE_CHECKING:
+    from flow_core.domain.script import NodeFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
@@ -102,7 +105,7 @@ class Cloud:
                 code=UnpackedCode(),
                 watch=Unwatched(),
                 chance=random.Random(1),
-                node_files=NodeFiles(boot="", helper=""),
+                node_files=later(_no_node_files),
                 log_keep=MemoryLogKeep(),
                 vault=HeldVault({}),
                 **ports,
@@ -145,6 +148,12 @@ class Cloud:
             bid_id="bid_1",
             bid_state=BidState.ALLOCATED,
         )
+
+
+def _no_node_files() -> NodeFiles:
+    from flow_core.domain.script import NodeFiles
+
+    return NodeFiles(boot="", helper="")
 
 
 @frozen
