@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
+from flow_adapters.ssh.ciphers import CIPHERS
 from flow_adapters.ssh.lines import python_line
 from flow_adapters.ssh.trust import KnownNodes, alias
 from flow_adapters.ssh.uploading import fellow_name
@@ -33,6 +34,7 @@ Host {names}
   StrictHostKeyChecking {checking}
   CheckHostIP no
   UpdateHostKeys no
+  Ciphers {ciphers}
   ForwardAgent no
   ForwardX11 no
   LogLevel ERROR
@@ -67,6 +69,7 @@ def _entry(node: Node, host: str, is_pinned: bool) -> str:
         alias=alias(node.id),
         port=node.address.port if node.address is not None and is_ours else 22,
         checking="yes" if is_pinned else "accept-new",
+        ciphers=",".join(CIPHERS),
     )
 
 
