@@ -21,7 +21,7 @@ long to load is loaded while that is on its way.
 """
 
 # ruff: noqa: PTH100, PTH101, PTH102, PTH103, PTH105, PTH108, PTH110, PTH112, PTH113, PTH114, PTH118, PTH123
-# ruff: noqa: PTH208
+# ruff: noqa: PTH208, SIM105
 
 from __future__ import annotations
 
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 PLACE = ".flow-upload"
 PIECE = 1 << 20
+#: How much tar reads at once, and its pipe holds: with its own 10 KiB it takes a quarter longer.
+RECORD = 256 << 10
 
 
 def main(folder: str, digest: str = "") -> int:
@@ -232,8 +234,18 @@ def unpack(stage: str, came: Input, size: int | None, copy: BinaryIO | None = No
 
 
 def tar_into(stage: str, source: int) -> int:
-    """Start a tar that unpacks what it reads from `source`; return its number."""
+    """Start a tar that unpacks what it reads from the pipe `source`; return its number."""
+    import fcntl
+    import shutil
+
     line = ["tar", "-x", "--no-same-owner", "--no-same-permissions", "-f", "-", "-C", stage]
+    program = os.path.realpath(shutil.which("tar") or "")
+    if not program.endswith(("busybox", "toybox")):
+        line[2:2] = ["-b", str(RECORD // 512)]  # those two have no such option
+    try:
+        fcntl.fcntl(source, getattr(fcntl, "F_SETPIPE_SZ", 1031), RECORD)
+    except OSError:  # more than a user's pipes may hold
+        pass
     return os.posix_spawnp("tar", line, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, source, 0)])
 
 
