@@ -184,8 +184,14 @@ def _no_capacity(
     if not near:
         offered = ", ".join(sorted({str(quote.shape) for quote in quotes}))
         return NoCapacity(f"{asked}: no region offers that type", hint=f"on offer: {offered}")
-    nearest = min(near, key=lambda each: each.quote.price)
+    wanted = spec.instance_type.gpus if spec.instance_type is not None else 0
+    nearest = min(
+        near,
+        key=lambda each: (abs(each.quote.shape.gpus - wanted) if wanted else 0, each.quote.price),
+    )
+    where = f"{nearest.quote.shape} in {nearest.quote.region}"
+    told = f"nearest, {where}, {nearest.why}" if same else f"nearest is {where}"
     return NoCapacity(
-        f"{asked}: no region has it; the nearest, {nearest.quote.shape} in {nearest.quote.region}, {nearest.why}",
+        f"{asked}: no region has it; the {told}",
         hint="`flow price` lists what is on offer, and where",
     )

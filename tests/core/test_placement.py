@@ -204,6 +204,9 @@ def test_a_floor_above_the_ceiling_is_passed_by():
     assert "floor" in plan.rejected[0].why
 
 
+ONE_AND_EIGHT = [quote(1, shape=InstanceShape("h100", 1)), quote(5)]
+
+
 @pytest.mark.parametrize(
     ("task", "market", "words"),
     [
@@ -211,7 +214,8 @@ def test_a_floor_above_the_ceiling_is_passed_by():
         (spec(instance_type=InstanceShape("b200", 8)), [quote(5)], "no region offers that type"),
         (spec(num_instances=9), SMALL, "8xh100 in east, has 4 instances in all, not 9"),
         (spec(region="north"), [quote(5)], "lies in east, not north"),
-        (spec(instance_type=InstanceShape("h100", 4)), [quote(5)], "is 8xh100, not 4xh100"),
+        (spec(instance_type=InstanceShape("h100", 4)), [quote(5)], "the nearest is 8xh100 in east"),
+        (spec(instance_type=InstanceShape("h100", 9)), ONE_AND_EIGHT, "the nearest is 8xh100 in east"),
         (TaskSpec(command="true"), [quote(5, shape=CPU)], "has no GPU"),
     ],
 )  # fmt: skip
