@@ -149,6 +149,14 @@ class Estate:
         if waits:
             removal.join()
 
+    def let_go(self, volume_id: str) -> None:
+        """Take away what bids that have ended still have of a volume: whoever ended them may be at it, or be gone."""
+        world = look_at(self._engine)
+        for record in world.ending.values():
+            if any(each["volume_id"] == volume_id for each in record.attachments):
+                self._keep(record, world)
+                self._forget(record)
+
     def bid(self, bid_id: str) -> Bid:
         """Return one bid with its script while it lives, or as it ended."""
         world = self.look()

@@ -54,7 +54,8 @@ class DockerVolumes:
         query = {"filters": {"label": [VOLUME]}}
         found = self._engine.ask("GET", "/volumes", query=query)["Volumes"] or []
         users: dict[str, list[str]] = {}
-        for record, _ in self._estate.look(grant=False).held().values() if found else ():
+        # A bid that has ended uses nothing, though its containers may be there for a moment yet.
+        for record in self._estate.look(grant=False).records.values() if found else ():
             for each in record.attachments:
                 users.setdefault(each["volume_id"], []).append(record.id)
         volumes = [
@@ -78,7 +79,11 @@ class DockerVolumes:
         if volume.attached_to:
             raise InUse(f"{volume.name} is attached to {', '.join(volume.attached_to)}")
         try:
-            self._engine.ask("DELETE", f"/volumes/{volume_id}")
+            try:
+                self._engine.ask("DELETE", f"/volumes/{volume_id}")
+            except Conflict:
+                self._estate.let_go(volume_id)
+                self._engine.ask("DELETE", f"/volumes/{volume_id}")
         except NotFound:
             return
         except Conflict as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from flow_adapters.clocks import ManualClock, SystemClock
 from flow_adapters.node_files import load_node_files
@@ -15,7 +16,8 @@ from flow_core.domain.names import new_token, wire_name
 from flow_core.domain.run import RunPhase
 from flow_core.domain.script import NodeTask, render_script
 from flow_core.domain.shape import parse_shape
-from flow_core.errors import NoCapacity, Unsupported
+from flow_core.domain.volume import Attachment, Interface
+from flow_core.errors import InUse, NoCapacity, Unsupported
 from flow_core.ports.provider import Provider, ProviderContext
 from flow_providers.local_docker import connect
 from flow_providers.local_docker.engine import Engine
@@ -204,6 +206,31 @@ def test_a_task_goes_on_after_its_engine_was_restarted(tmp_path: Path, clock: Ma
 
     assert said is not None
     assert b"attempt 2 begins" in said.data
+
+
+def test_a_volume_goes_though_what_used_it_is_still_being_taken_away(
+    tmp_path: Path, docker_host: str, engine: Engine, clock: ManualClock
+):
+    """A bid that has ended holds no volume: what is left of it goes first, whoever was to take it away."""
+    provider = connected(tmp_path, docker_host, clock)
+    volumes = provider.volumes
+    assert volumes is not None
+    volume = volumes.create("estate", region="local", capacity_gb=1, interface=Interface.FILE)
+    there = Attachment(volume_id=volume.id, path="/data", name=volume.name)
+    asked = request("cpu")
+    asked = evolve(asked, launch=evolve(asked.launch, attachments=(there,)))
+    bid = provider.market.place(asked)
+    with pytest.raises(InUse):
+        volumes.delete(volume.id)
+    claim = engine.ask("GET", f"/volumes/flow-bid-{bid.id}")["Labels"][CLAIM]
+    mark = {BID: bid.id, CLAIM: claim, ENDED: clock.now().isoformat()}
+    engine.ask("POST", "/volumes/create", body={"Name": f"flow-end-{bid.id}", "Labels": mark})
+    others = connected(tmp_path / "other", docker_host, clock).volumes
+    assert others is not None
+    others.delete(volume.id)
+
+    assert volume.id not in {each.id for each in others.volumes()}
+    assert [] == boxes(engine, bid.id)
 
 
 def connected(
