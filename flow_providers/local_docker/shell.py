@@ -7,7 +7,7 @@ import posixpath
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
@@ -92,10 +92,14 @@ class DockerShell:
     def _unpacked(self, node: Node, bundle: Bundle, place: str) -> NodeEvent:
         from flow_adapters.deltas import Deltas
 
+        head: dict[str, Any]
         told: dict[str, object] = {"target": place, "digest": bundle.digest}
         deltas = Deltas(Path(bundle.location))
         try:
-            head, _ = self._talks.ask(node, f"known {json.dumps(told)}", _foreseeing(deltas))
+            if self._talks.is_fresh(node):  # it is made just now, and has nothing
+                head = {"known": False, "has": "", "dirty": ()}
+            else:
+                head, _ = self._talks.ask(node, f"known {json.dumps(told)}", _foreseeing(deltas))
             if not head["known"]:
                 delta = deltas.since(head["has"], head["dirty"])
                 words = f"unpack {json.dumps({**told, **delta.head})}"

@@ -86,6 +86,12 @@ class Talks:
             talk = self._talks.get(node.id)
         return talk is not None and talk.started is not None and talk.is_first is first
 
+    def is_fresh(self, node: Node) -> bool:
+        """Whether there is a conversation with the node's first process in which nothing was asked yet."""
+        with self._lock:
+            talk = self._talks.get(node.id)
+        return talk is not None and talk.is_first and not talk.has_begun
+
     def end(self, node_id: str) -> None:
         """End the conversation with a node that goes."""
         with self._lock:
@@ -104,7 +110,7 @@ class _Talk:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.started: Started | None = None
-        self.is_first = False
+        self.is_first = self.has_begun = False
         self._heard = b""
 
     def ask(
@@ -114,6 +120,7 @@ class _Talk:
             if self.started is None:
                 self._hold(execs.start(node, leaving("serve.py"), reads=True))
             assert self.started is not None
+            self.has_begun = True
             self.started.wire.plug.sendall(words.encode("utf-8", "surrogateescape") + b"\n")
             for piece in given:
                 self.started.wire.plug.sendall(piece)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import stat
 import subprocess
 import sys
+import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flow_adapters.packing import TarCodeStore
+from flow_adapters.tarring import header
 from flow_core.domain.allocation import Node, NodeState
 from flow_core.ports.shell import NodeExit
+from flow_providers.local_docker.node import serve
 from flow_providers.local_docker.node_files import node_file
 from flow_providers.local_docker.shell import DockerShell
 from tests.ssh.test_uploads import forged
@@ -25,12 +32,18 @@ NODE = Node(id="node", rank=0, state=NodeState.RUNNING)
 class Pipes:
     """Talks to `serve.py`, which runs here; counts the bytes that were given it besides words."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, is_first: bool = False, **env: str) -> None:
         self.sent = 0
+        self.asked: list[str] = []
+        self._is_first = is_first
         self.process = subprocess.Popen(
             [sys.executable, "-c", node_file("serve.py")],
-            env={**os.environ, "FLOW_HOME": str(home)}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, "FLOW_HOME": str(home), **env}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
+
+    def is_fresh(self, node: Node) -> bool:
+        """See `Talks.is_fresh`."""
+        return self._is_first and not self.asked
 
     def ask(
         self, node: Node, words: str, given: Iterable[bytes] = ()
@@ -39,6 +52,7 @@ class Pipes:
         into, out = self.process.stdin, self.process.stdout
         assert into is not None
         assert out is not None
+        self.asked.append(words.partition(" ")[0])
         into.write(words.encode() + b"\n")
         self.sent = 0
         for piece in given:
@@ -179,3 +193,114 @@ def test_an_upload_that_broke_is_repeated_whole(box: Box, pipes: Pipes, tmp_path
     assert again > 99 * 1_024
     assert 99 == len(box.files())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_node_that_is_made_just_now_is_not_asked_what_it_has(tmp_path: Path):
+    """Its first process is sent all of the code at once; from then on it is asked as any other."""
+    pipes = Pipes(tmp_path / "home", is_first=True)
+    box = Box(tmp_path, pipes)
+    (box.code / "f").write_text("text")
+    box.bring()
+    box.bring()
+    pipes.process.communicate()
+
+    assert ["unpack", "known"] == pipes.asked
+    assert {"f": "text"} == box.files()
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_workspace_that_is_the_code_is_left_as_it_is(tmp_path: Path, is_first: bool):
+    """Where the user's own folder is mounted nothing is written, whatever comes."""
+    pipes = Pipes(tmp_path / "home", is_first=is_first, FLOW_LIVE="yes")
+    box = Box(tmp_path, pipes)
+    box.there.mkdir()
+    (box.there / "f").write_text("newer")
+    (box.code / "f").write_text("text")
+    box.bring()
+    box.bring()
+    pipes.process.communicate()
+
+    assert {"f": "newer"} == box.files()
+
+
+NAMES = st.binary(min_size=1, max_size=300).map(lambda raw: raw.replace(b"\0", b"0"))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            NAMES,
+            st.sampled_from([stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK]),
+            st.integers(0, 0o777),
+            st.binary(max_size=1_100),
+            st.integers(-(1 << 40), 1 << 40),
+            NAMES,
+        ),
+        max_size=4,
+    )
+)
+def test_an_archive_is_read_as_tarfile_reads_it(
+    told: list[tuple[bytes, int, int, bytes, int, bytes]],
+):
+    """Names of any length and bytes, and times before 1970 and far off, are what they were."""
+    archive = b""
+    for name, kind, mode, data, at, link in told:
+        data = data if kind == stat.S_IFREG else b""
+        target = link if kind == stat.S_IFLNK else b""
+        archive += header(name, kind | mode, len(data), at, target) + data + bytes(-len(data) % 512)
+    archive += bytes(1_024)
+    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+        expected = [
+            (each.name, each.mode, each.type, each.mtime, each.linkname, content(tar, each))
+            for each in tar
+        ]
+    source = Given(archive)
+    found = [
+        (
+            each.name.rstrip("/"),
+            each.mode,
+            each.kind,
+            each.time,
+            each.link,
+            source.exactly(each.size),
+        )
+        for each in serve.members(source)
+    ]
+
+    assert expected == found
+
+
+class Given(serve.Taken):
+    """An archive that doesn't come over standard input."""
+
+    def __init__(self, archive: bytes) -> None:
+        super().__init__(len(archive))
+        self._stream = io.BytesIO(archive)
+
+    def read(self, count: int) -> bytes:
+        """See `Taken.read`."""
+        return self._stream.read(count)
+
+
+def content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """Return a member's bytes; none where it is no file."""
+    file = tar.extractfile(member) if member.isfile() else None
+    return file.read() if file is not None else b""
+
+
+@pytest.mark.parametrize(
+    "spoilt", [b"x" * 512, header(b"f", stat.S_IFREG | 0o644, 9, 0) + b"short"]
+)
+def test_what_is_no_whole_archive_is_told(tmp_path: Path, pipes: Pipes, spoilt: bytes):
+    """Bytes of something else, and an archive whose end didn't come, are no code; the conversation goes on."""
+    asked = {
+        "target": str(tmp_path / "there"),
+        "digest": "d",
+        "size": len(spoilt),
+        "complete": False,
+        "gone": [],
+    }
+    head, _ = pipes.ask(NODE, f"unpack {json.dumps(asked)}", [spoilt])
+
+    assert "archive" in head["lost"]
+    assert {} == pipes.ask(NODE, "report")[0]
