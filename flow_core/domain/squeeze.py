@@ -88,6 +88,12 @@ class _Undressed(ast.NodeTransformer):
             None if module in ("__future__", "typing") or module.startswith("flow_core") else node
         )
 
+    def visit_If(self, node: ast.If) -> ast.AST | None:
+        return None if _is_for_checkers(node.test) else self.generic_visit(node)
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST | None:
+        return None if _is_for_checkers(node.targets[0]) else self.generic_visit(node)
+
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
@@ -96,6 +102,11 @@ class _Undressed(ast.NodeTransformer):
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]
         return self.generic_visit(node)
+
+
+def _is_for_checkers(node: ast.expr) -> bool:
+    """Whether it names what only type checkers take to be true."""
+    return isinstance(node, ast.Name) and node.id == "TYPE_CHECKING"
 
 
 class _Renamed(ast.NodeTransformer):

@@ -27,7 +27,6 @@ import fcntl
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
@@ -249,7 +248,8 @@ def start(task: Any, env: dict[str, str], delivery: Any) -> subprocess.Popen[byt
     environ.pop("FLOW_FOREGROUND", None)
     command = task["command"]
     if isinstance(command, str):
-        command = ["bash" if shutil.which("bash", path=env.get("PATH")) else "sh", "-c", command]
+        has_bash = any(os.access(each + "/bash", os.X_OK) for each in os.get_exec_path(environ))
+        command = ["bash" if has_bash else "sh", "-c", command]
     if delivery.get("setup"):
         command = [sys.executable, path("kit.zip"), "enter", folder, *command]
         folder = workspace

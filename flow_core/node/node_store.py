@@ -16,7 +16,10 @@ import subprocess
 import sys
 import time
 import zlib
-from typing import Any
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from typing import Any
 
 HOME = os.environ.get("FLOW_HOME", "/opt/flow")
 STREAMS = ("out", "err", "note")

@@ -95,6 +95,10 @@ from __future__ import annotations
 import os.path as where
 from typing import Any
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 LIMIT: int = 3  # a comment
 
 class Thing:
@@ -123,6 +127,7 @@ main("first", "x", 'y"z')
     small = squeezed_python(source)
 
     assert ran(source) == ran(small) != ""
+    assert "TYPE_CHECKING" not in small
     assert len(small) < 0.6 * len(source)
 
 

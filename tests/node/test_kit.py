@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
+
+import pytest
 
 from flow_adapters.node_files import load_kit
 from flow_core.domain.run import RunPhase
@@ -82,6 +87,19 @@ def test_a_folder_that_is_not_there_fails_the_set_up(node):
     assert (125, 0) == (report.exit_code, report.attempt)
     assert f"{node.workspace}/nowhere: is not a folder on this node" == report.reason
     assert b"flow: " + report.reason.encode() in node.log().data
+
+
+@pytest.mark.parametrize("module", ["flow_core.node.kit.enter", "flow_core.node.kit.fellows"])
+def test_what_stands_in_the_way_of_every_rank_loads_little(tmp_path: Path, module: str):
+    """Each of a group's nodes takes as long as its kit; what takes long to load comes with the steps that need it."""
+    (tmp_path / "kit.zip").write_bytes(load_kit())
+    slow = "{'typing', 'shutil', 'tarfile', 'contextlib'} & set(sys.modules)"
+    loads = f"sys.path.insert(0, sys.argv[1]); import {module}"
+    program = f"import sys, subprocess; had = {slow}; {loads}; print({slow} - had)"
+    words = [sys.executable, "-I", "-S", "-c", program, str(tmp_path / "kit.zip")]
+    told = subprocess.run(words, check=True, capture_output=True, text=True)
+
+    assert "set()\n" == told.stdout
 
 
 def test_equal_kits_are_equal_bytes():

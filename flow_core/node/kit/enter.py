@@ -13,10 +13,13 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import Any, NoReturn
 
 from flow_core.node.kit.steps import StepFailed
 from flow_core.node.node_store import load, save
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 #: What there is to do, in order: names in the delivery, and of the modules whose `step` does it.
 STEPS = ("fellows", "volumes", "s3", "attending", "environment", "image")

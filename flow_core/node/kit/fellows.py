@@ -14,9 +14,12 @@ import fcntl
 import os
 import socket
 import struct
-from typing import Any
 
 from flow_core.node.node_store import is_there, load, path, write
+
+TYPE_CHECKING = False  # `typing` is slow to load
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def step(setup: dict[str, Any], env: dict[str, str], command: list[str]) -> None:
