@@ -148,7 +148,13 @@ class WatchLoop:
 def main() -> None:
     """Run the watcher of the state folder named by the first argument, unless one runs already."""
     gc.set_threshold(OBJECTS)
-    state_dir = Path(sys.argv[1])
+    try:
+        _watch(Path(sys.argv[1]))
+    finally:
+        gc.freeze()  # as in a command: whatever there is goes with it
+
+
+def _watch(state_dir: Path) -> None:
     line = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.readline()
     secrets = json.loads(line) if line.strip() else {}
     while True:
