@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from flow_core.domain.volume import Attachment, Interface, Volume
-from flow_core.errors import Conflict, InUse, InvalidRequest, NameTaken, NotFound, Unsupported
+from flow_core.errors import InUse, InvalidRequest, NameTaken, NotFound, Unsupported
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker.engine import Engine
 from flow_providers.local_docker.estate import Estate
@@ -81,12 +81,12 @@ class DockerVolumes:
         try:
             try:
                 self._engine.ask("DELETE", f"/volumes/{volume_id}")
-            except Conflict:
+            except InUse:
                 self._estate.let_go(volume_id)
                 self._engine.ask("DELETE", f"/volumes/{volume_id}")
         except NotFound:
             return
-        except Conflict as error:
+        except InUse as error:
             raise InUse(f"{volume.name} is in use by another container") from error
 
 
