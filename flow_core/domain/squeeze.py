@@ -25,7 +25,7 @@ _BIG = string.ascii_uppercase + string.ascii_lowercase[:15:-1]
 def squeezed_python(source: str) -> str:
     """Return `source` without comments, docstrings, annotations and assertions, with short names and few spaces.
 
-    `source` must import modules at its top alone, do without f-strings, whose text some versions' tokens lose, and not
+    `source` must import names at its top alone, do without f-strings, whose text some versions' tokens lose, and not
     look at its own docstrings, annotations or names. Imports of Flow's own modules go too: what they name must be part
     of `source`.
     """
@@ -48,16 +48,16 @@ def squeezed_shell(source: str) -> str:
 
 
 class _Undressed(ast.NodeTransformer):
-    """Drops what only readers and type checkers look at, and has all that is imported whole in one line."""
+    """Drops what only readers and type checkers look at, and has what a text imports whole in one line.
+
+    What a function imports stays where it is, in a line of its own.
+    """
 
     def __init__(self) -> None:
         self._imported: dict[str, ast.alias] = {}
 
     def visit_Module(self, node: ast.Module) -> ast.AST:
-        self._without_docstring(node)
-        if self._imported:
-            node.body.insert(0, ast.Import(names=list(self._imported.values())))
-        return node
+        return self._importing_at_once(node)
 
     def visit_Import(self, node: ast.Import) -> None:
         self._imported.update({ast.dump(each): each for each in node.names})
@@ -67,7 +67,10 @@ class _Undressed(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
         node.returns = None
-        return self._without_docstring(node)
+        outer, self._imported = self._imported, {}
+        self._importing_at_once(node)
+        self._imported = outer
+        return node
 
     def visit_arg(self, node: ast.arg) -> ast.AST:
         node.annotation = None
@@ -97,6 +100,12 @@ class _Undressed(ast.NodeTransformer):
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else self.generic_visit(node)
+
+    def _importing_at_once(self, node: ast.Module | ast.FunctionDef) -> ast.AST:
+        self._without_docstring(node)
+        if self._imported:
+            node.body.insert(0, ast.Import(names=list(self._imported.values())))
+        return node
 
     def _without_docstring(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> ast.AST:
         if ast.get_docstring(node, clean=False) is not None:

@@ -12,7 +12,6 @@ import os
 import select
 import signal
 import struct
-import subprocess
 import sys
 import time
 import zlib
@@ -136,7 +135,7 @@ def unpack_code(workspace: str) -> None:
     """Put files that rode in the script where the command begins, once: what it made of them survives a reboot."""
     tar = path("code.tar")
     if os.path.exists(tar):
-        if subprocess.call(["tar", "-xf", tar, "-C", workspace]):
+        if os.spawnlp(os.P_WAIT, "tar", "tar", "-xf", tar, "-C", workspace):
             raise OSError(5, "can't be unpacked", tar)
         os.rename(tar, path("code.had"))
 

@@ -114,6 +114,10 @@ def main(first: str, *rest: str) -> None:
     assert first
     def inner() -> str:
         nonlocal first
+        import json
+        import sys as system
+        assert system
+        first = json.dumps([first])
         first += "!"
         return first
     try:
@@ -128,6 +132,7 @@ main("first", "x", 'y"z')
 
     assert ran(source) == ran(small) != ""
     assert "TYPE_CHECKING" not in small
+    assert "\n  import json,sys as system\n" in small
     assert len(small) < 0.6 * len(source)
 
 
