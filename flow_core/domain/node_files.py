@@ -22,8 +22,14 @@ from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 #: Turns the node's unix seconds into a time of ours.
 Moment = Callable[[float], datetime]
 
-#: How the core calls the helper over a shell: whatever the node's FLOW_HOME is.
-NODE_HELPER = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
+#: Where the helper is, as a shell on the node knows: whatever the node's FLOW_HOME is.
+HELPER_FILE = '"${FLOW_HOME:-/opt/flow}/bin/flow-node"'
+#: How the core calls it, by the Python that the node says. Reading the program takes longer than most answers, so it is
+#: kept compiled beside itself, as an imported module is; and nothing is loaded that only a user's own programs need.
+NODE_HELPER = (
+    '"${FLOW_PYTHON:-python3}" -ISc "import sys;from importlib.machinery import SourceFileLoader as L;'
+    "exec(L('__main__',sys.argv.pop(1)).get_code('__main__'))\" " + HELPER_FILE
+)
 ENTRY = struct.Struct("<QIId")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

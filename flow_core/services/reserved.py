@@ -24,7 +24,7 @@ from attrs import evolve, field, frozen
 from flow_core.domain.bid import Bid, BidRequest, BidState, Quote
 from flow_core.domain.money import Price
 from flow_core.domain.names import is_token, split_wire_name
-from flow_core.domain.node_files import NODE_HELPER
+from flow_core.domain.node_files import HELPER_FILE, NODE_HELPER
 from flow_core.errors import Conflict, InvalidRequest, NodeUnreachable, NotFound, Unsupported
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
@@ -255,7 +255,7 @@ class _Market:
     def _stop(self, bid_id: str) -> None:
         nodes = self.fleet.allocations([bid_id])[bid_id].nodes
         # A node without the helper never began, and has nothing to end.
-        line = f"if [ -x {NODE_HELPER} ]; then {NODE_HELPER} stop; fi"
+        line = f"if [ -x {HELPER_FILE} ]; then {NODE_HELPER} stop; fi"
         calls = [Call(node=node, line=line) for node in nodes]
         with closing(self.shell.run_many(calls, timeout_s=LAUNCH_S)) as events:
             for event in events:

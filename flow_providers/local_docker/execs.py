@@ -13,7 +13,6 @@ from contextlib import suppress
 from attrs import frozen
 
 from flow_core.domain.allocation import Node
-from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import Conflict, FlowError, NodeUnreachable, NotFound
 from flow_core.ports.clock import Clock
 from flow_providers.local_docker.engine import Engine, Hijacked
@@ -146,11 +145,6 @@ class Execs:
         except NotFound:
             return False
         return bool(state["Running"]) and not state.get("Restarting")
-
-
-def as_it_is_run(line: str) -> str:
-    """Return a line in which the node helper is found whatever Pythons the image has."""
-    return line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
 
 
 def leaving(program: str) -> list[str]:

@@ -15,7 +15,7 @@ from flow_core.domain.node_files import NODE_HELPER
 from flow_core.errors import FlowError
 from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeEvent, NodeExit, NodeLost
-from flow_providers.local_docker.execs import Execs, Started, as_it_is_run
+from flow_providers.local_docker.execs import Execs, Started
 from flow_providers.local_docker.facts import WORKSPACE
 from flow_providers.local_docker.talks import Talks
 
@@ -71,12 +71,11 @@ class DockerShell:
 
     def _begun(self, call: Call) -> Started:
         """Start a call; a lone one in the place of the conversation that there is, for that takes no time."""
-        line = as_it_is_run(call.line)
         is_simple = call.lone and call.stdin == b""
-        started = self._talks.become(call.node, line) if is_simple else None
+        started = self._talks.become(call.node, call.line) if is_simple else None
         if started is not None:
             return started
-        return self._execs.start(call.node, ["/bin/sh", "-c", line], reads=call.stdin != b"")
+        return self._execs.start(call.node, ["/bin/sh", "-c", call.line], reads=call.stdin != b"")
 
     def _delivered(self, call: Call) -> NodeEvent:
         """Give a node its delivery in the conversation that there is: starting its helper for it takes longer."""

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from attrs import field, frozen, mutable
 
 from flow_core.domain.allocation import Node
-from flow_core.domain.node_files import NODE_HELPER
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 from flow_providers.slurm.errors import words_of
@@ -68,11 +67,7 @@ class Place:
 
 
 def step_line(place: Place, line: str, *, has_input: bool) -> str:
-    """Return what runs `line` on a node, told on the login node; whatever is in it, it is one word.
-
-    The helper is run by the Python that settings name, not by the one that a node may have of old.
-    """
-    line = line.replace(NODE_HELPER, f'"$FLOW_PYTHON" {NODE_HELPER}')
+    """Return what runs `line` on a node, told on the login node; whatever is in it, it is one word."""
     step = _STEP + (_TELLS if has_input else _TELLS_NOT)
     return f"exec {_srun(place)} sh -c {shlex.quote(step)} flow {_words(place, line)}"
 

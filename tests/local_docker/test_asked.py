@@ -11,7 +11,6 @@ from flow_core.errors import InvalidRequest, Misconfigured
 from flow_providers.local_docker import gpus
 from flow_providers.local_docker.asked import Asked, check_limits, read_options
 from flow_providers.local_docker.bringing import Progress, registry_of
-from flow_providers.local_docker.execs import as_it_is_run
 from flow_providers.local_docker.images import is_path
 from flow_providers.local_docker.labels import id_of
 
@@ -131,14 +130,6 @@ def test_paths_are_told_from_names():
     paths = ["./Dockerfile", ".", "/home/me/box", "~/box", "sub/Dockerfile", "Dockerfile"]
 
     assert paths == [each for each in [*paths, "python:3.12", "me/mine"] if is_path(each)]
-
-
-def test_the_helper_is_run_by_the_interpreter_that_came_with_it():
-    """A line that calls the helper names its interpreter; every other line stays as it is."""
-    helper = '"${FLOW_HOME:-/opt/flow}/bin/flow-node" report'
-
-    assert f'"$FLOW_PYTHON" {helper}' == as_it_is_run(helper)
-    assert "echo hi" == as_it_is_run("echo hi")
 
 
 def test_a_bid_s_name_becomes_an_id_that_docker_takes():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from flow_adapters.node_files import load_node_files
-from flow_core.domain.node_files import parse_log_answer, parse_state
+from flow_core.domain.node_files import NODE_HELPER, parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.script import NodeFiles, NodeTask, render_script
 from tests.node.kit import PATIENCE_S, Bell, wait_for_lock
@@ -56,11 +57,11 @@ class BareNode:
         assert 0 == self.start().wait(PATIENCE_S)
         return self.report()
 
-    def ask(self, *verb: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Call the helper as a shell does."""
+    def ask(self, *verb: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
+        """Call the helper as the core does, over a shell."""
         return subprocess.run(
-            [self.env["FLOW_PYTHON"], self.home / "bin" / "flow-node", *verb],
-            env=self.env,
+            ["sh", "-c", f"{NODE_HELPER} {shlex.join(verb)}"],
+            env={**self.env, **env},
             input=stdin,
             capture_output=True,
             check=False,
