@@ -23,11 +23,13 @@ from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost, NodeOutput
 
-#: What a call must not have of the user's settings; the first word on each counts. Source: ssh_config(5).
+#: What a call must not have of the user's settings; the first word on each counts. Only keys log in: what is tried
+#: before them, such as Kerberos, may wait for name servers. Source: ssh_config(5).
 _PLAIN = (
     "BatchMode=yes",
     "ClearAllForwardings=yes",
     "PermitLocalCommand=no",
+    "PreferredAuthentications=publickey",
     "RemoteCommand=none",
     "RequestTTY=no",
     "SendEnv=-*",

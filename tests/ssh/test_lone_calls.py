@@ -58,7 +58,7 @@ def test_the_first_lone_call_is_openssh_s(met, node, tmp_path, monkeypatch):
     """It loads no connection of ours, which the next one has; nothing of the user's settings is in its way."""
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text(
-        "Host *\n RemoteCommand false\n SendEnv *\n RequestTTY force\n"
+        "Host *\n RemoteCommand false\n SendEnv *\n RequestTTY force\n PreferredAuthentications password\n"
     )
     monkeypatch.setenv("LC_FLOW_TEST", "ours")
     line = "head -c 3000000 /dev/zero; echo $LC_FLOW_TEST. >&2; exit 3"
