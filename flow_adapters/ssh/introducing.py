@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from flow_adapters.ssh.ciphers import CIPHERS
+from flow_adapters.ssh.algorithms import CIPHERS, KEX
 from flow_adapters.ssh.lines import python_line
 from flow_adapters.ssh.trust import KnownNodes, alias
 from flow_adapters.ssh.uploading import fellow_name
@@ -35,6 +35,7 @@ Host {names}
   CheckHostIP no
   UpdateHostKeys no
   Ciphers {ciphers}
+  KexAlgorithms {kex}
   ForwardAgent no
   ForwardX11 no
   LogLevel ERROR
@@ -70,6 +71,7 @@ def _entry(node: Node, host: str, is_pinned: bool) -> str:
         port=node.address.port if node.address is not None and is_ours else 22,
         checking="yes" if is_pinned else "accept-new",
         ciphers=",".join(CIPHERS),
+        kex=KEX,
     )
 
 

@@ -280,7 +280,7 @@ class SshShell:
 
     def _way(self, node: Node, *, keeps_door: bool = False) -> Way | None:
         """Return how OpenSSH's client reaches a node that is known and that no connection of ours leads to."""
-        from flow_adapters.ssh.ciphers import preferring
+        from flow_adapters.ssh.algorithms import preferring
         from flow_adapters.ssh.piped import Way
 
         if (

@@ -16,7 +16,7 @@ from pathlib import Path
 from attrs import evolve, frozen
 
 from flow_adapters.lean_asyncssh import asyncssh
-from flow_adapters.ssh.ciphers import CIPHERS
+from flow_adapters.ssh.algorithms import CIPHERS
 from flow_adapters.ssh.identities import Identities
 from flow_core.domain.allocation import Address, Node
 

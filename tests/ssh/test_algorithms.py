@@ -1,4 +1,4 @@
-"""Which cipher OpenSSH's client comes to an agreement on with a real server, and whose settings it is left to."""
+"""What OpenSSH's client comes to an agreement on with a real server, and whose settings it is left to."""
 
 from __future__ import annotations
 
@@ -9,30 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from flow_adapters.ssh.ciphers import CIPHERS, has_aes, preferring
+from flow_adapters.ssh.algorithms import CIPHERS, KEX, has_aes, preferring
 from tests.ssh.conftest import Answer, MakeShell, a_node
 from tests.ssh.sshd import Sshd
 
-SAID = ["-o", f"Ciphers={','.join(CIPHERS)}"]
+KEX_SAID = ["-o", f"KexAlgorithms={KEX}"]
+CIPHERS_SAID = ["-o", f"Ciphers={','.join(CIPHERS)}"]
+SAID = [*CIPHERS_SAID, *KEX_SAID]
 needs_aes = pytest.mark.skipif(not has_aes(), reason="this machine computes no AES")
 
 
 class Telling:
-    """A server that tells which cipher each connection has, and whoever calls it by OpenSSH's client."""
+    """A server that tells what each connection agrees on, and whoever calls it by OpenSSH's client."""
 
     def __init__(self, server: Sshd, make_shell: MakeShell, config: Path) -> None:
         self.server, self.make_shell, self.config = server, make_shell, config
         config.parent.mkdir()
         config.write_text("")
 
-    def call(self, *, ssh: str = "ssh") -> tuple[str, ...]:
-        """Make a lone call of a node that is known; return the ciphers of the connections that it took."""
+    def call(
+        self, *, ssh: str = "ssh", kex: str = "kex: client->server cipher: "
+    ) -> tuple[str, ...]:
+        """Make a lone call of a node that is known; return what the connections that it took agreed on."""
         there = a_node(self.server.port)
         assert 0 == Answer(self.make_shell(keys=[self.server.user_key]), there, "true").code
         self.server.said.clear()
         shell = self.make_shell(keys=[self.server.user_key], ssh=ssh)
         assert 3 == Answer(shell, there, "exit 3", lone=True).code
-        kex = "kex: client->server cipher: "
         said = [line.partition(kex)[2].split() for line in list(self.server.said) if kex in line]
         return tuple(words[0] for words in said)
 
@@ -53,6 +56,20 @@ def test_what_the_processor_computes_comes_first(telling):
     assert ("aes128-gcm@openssh.com",) == telling.call()
 
 
+def test_a_login_takes_no_key_exchange_that_is_slow(telling):
+    """Where the two have none with ML-KEM they agree on X25519, though both would know NTRU Prime."""
+    (kex,) = telling.call(kex="kex: algorithm: ")
+
+    assert kex.startswith(("curve25519-", "mlkem768x25519-"))
+
+
+def test_a_persons_own_key_exchange(telling):
+    """Settings that name key exchanges are followed."""
+    telling.config.write_text("Host *\n  KexAlgorithms ecdh-sha2-nistp384\n")
+
+    assert ("ecdh-sha2-nistp384",) == telling.call(kex="kex: algorithm: ")
+
+
 @pytest.mark.parametrize("telling", [["Ciphers chacha20-poly1305@openssh.com"]], indirect=True)
 def test_a_server_that_has_another_alone(telling):
     """What is preferred is not insisted on: the call is OpenSSH's all the same."""
@@ -71,37 +88,39 @@ def test_a_client_that_lacks_one(telling, tmp_path):
     old = tmp_path / "ssh"
     old.write_text(
         "#!/bin/sh\n"
-        f'case "$*" in *Ciphers=*) echo Bad SSH2 cipher spec >&2; touch {tmp_path}/had; exit 255;; esac\n'
+        f'case "$*" in *Algorithms=-*) echo Bad SSH2 KexAlgorithms >&2; touch {tmp_path}/had; exit 255;; esac\n'
         f'exec {shutil.which("ssh")} "$@"\n'
     )
     old.chmod(0o755)
 
     assert 1 == len(telling.call(ssh=str(old)))
-    assert has_aes() == (tmp_path / "had").exists()
+    assert (tmp_path / "had").exists()
 
 
 @needs_aes
 @pytest.mark.parametrize(
-    ("settings", "says"),
+    ("settings", "preferred"),
     [
-        (None, False),
-        ("", False),
-        ("# Ciphers aes128-ctr\nHost *\n  User me\n", False),
-        ("Host *\n  ciphers=aes128-ctr\n", True),
-        ('\t"Ciphers" ^aes128-ctr\n', True),
-        ("Include more/*.conf\n", True),
-        ("Include=none\nInclude {0}/*/b.conf\n", True),
-        ("Include more/a.conf none ~/none\n", False),
-        ("Include none ~/.ssh/more/b.conf\n", True),
-        ("Include more/c.conf\n", True),
-        ("Include ~you/config\n", True),
-        ("Include more\n", True),
-        ("Include config.d/%u\n", True),
-        ('Include "more/a.conf"\n', True),
+        (None, SAID),
+        ("", SAID),
+        ("# Ciphers aes128-ctr\nHost *\n  User me\n", SAID),
+        ("Host *\n  ciphers=aes128-ctr\n", KEX_SAID),
+        ('\t"Ciphers" ^aes128-ctr\n', KEX_SAID),
+        ("KexAlgorithms +diffie-hellman-group14-sha1\n", CIPHERS_SAID),
+        ("kexalgorithms=ecdh-sha2-nistp256\nCiphers aes128-ctr\n", []),
+        ("Include more/*.conf\n", []),
+        ("Include=none\nInclude {0}/*/b.conf\n", KEX_SAID),
+        ("Include more/a.conf none ~/none\n", SAID),
+        ("Include none ~/.ssh/more/b.conf\n", KEX_SAID),
+        ("Include more/c.conf\n", []),
+        ("Include ~you/config\n", []),
+        ("Include more\n", []),
+        ("Include config.d/%u\n", []),
+        ('Include "more/a.conf"\n', []),
     ],
 )
 @pytest.mark.parametrize("whose", ["config", "ssh_config"])
-def test_settings_that_say_it_themselves(tmp_path, settings, says, whose):
+def test_settings_that_say_it_themselves(tmp_path, settings, preferred, whose):
     """They say so where a line of theirs, or of what they include, does; or where only ssh can tell what that is."""
     folder = tmp_path / ".ssh"
     more = folder / "more"
@@ -112,7 +131,7 @@ def test_settings_that_say_it_themselves(tmp_path, settings, says, whose):
     if settings is not None:
         (folder / whose).write_text(settings.format(folder))
 
-    assert ([] if says else SAID) == preferring([], home=tmp_path, system=[folder])
+    assert preferred == preferring([], home=tmp_path, system=[folder])
 
 
 @needs_aes
