@@ -76,8 +76,8 @@ class TarCodeStore:
         files = sum(not stat.S_ISDIR(each.mode) for each in found)
         size = sum(each.size for each in found)
         with self._last_of(top) as (earlier, last):
-            same = unchanged(found, earlier) if earlier is not None else {}
-            if earlier is not None and len(same) == len(found) == len(earlier.members):
+            same = unchanged(found, earlier) if earlier is not None else []
+            if earlier is not None and None not in same and len(same) == len(earlier.members):
                 os.utime(last.name)
                 return self.bundle(earlier.digest)
             with self._begun() as (archive, temporary):
@@ -91,8 +91,6 @@ class TarCodeStore:
                     began_ns=began_ns,
                     tell=begun(temporary),
                 )
-                archive.write(contents.footer())
-                archive.flush()
                 target = self._store / f"{contents.digest}.{files}.{size}.tar"
                 temporary.replace(target)
                 remember(target, contents)

@@ -14,7 +14,8 @@ import os
 import stat
 import tarfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import IO
 
@@ -37,24 +38,24 @@ _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _LARGEST = 8 << 30
 
 
-def unchanged(found: Sequence[Found], last: Contents) -> Mapping[str, Member]:
-    """Return the members of `last` that are still as they were in its folder, by path."""
-    before = {each.path: each for each in last.members}
-    same: dict[str, Member] = {}
+def unchanged(found: Sequence[Found], last: Contents) -> list[Member | None]:
+    """Return for each in `found` the member of `last` that it still is; None where it may have changed.
+
+    It may where a change after that reading began would not have shown in the file's times.
+    """
+    before = {os.fsencode(each.path): each for each in last.members}
+    fine, coarse = last.began_ns - _TICK_NS, last.began_ns - _COARSE_TICK_NS
+    same: list[Member | None] = []
     for each in found:
-        path = os.fsdecode(each.path)
-        member = before.get(path)
+        member = before.get(each.path)
         if member is None or member.mode != kept_mode(each.mode):
-            continue
-        if member.is_folder or (member.seen == each.seen and _is_past(each, last.began_ns)):
-            same[path] = member
+            member = None
+        elif not member.is_folder:
+            changed = max(each.seen[1:3])
+            if member.seen != each.seen or changed >= (fine if changed % _SECOND_NS else coarse):
+                member = None
+        same.append(member)
     return same
-
-
-def _is_past(found: Found, began_ns: int) -> bool:
-    """Whether a change after a reading that began at `began_ns` would have shown in the file's times."""
-    changed = max(found.seen[1:3])
-    return changed < began_ns - (_TICK_NS if changed % _SECOND_NS else _COARSE_TICK_NS)
 
 
 def write_tar(
@@ -62,14 +63,15 @@ def write_tar(
     top: Path,
     found: Sequence[Found],
     *,
-    same: Mapping[str, Member] | None = None,
+    same: Sequence[Member | None] = (),
     last: IO[bytes] | None = None,
     began_ns: int = 0,
     tell: Callable[[int], None] = lambda size: None,
 ) -> Contents:
-    """Write everything in `found` and return what was written; members in `same` are copied from the archive `last`.
+    """Write everything in `found`, and behind it what that is, which is returned, too.
 
-    `tell` is called with how many bytes can be read of the archive, again and again.
+    What is in `same` at the place that it has in `found` is copied from the archive `last`. `tell` is called with how
+    many bytes can be read of the tar, again and again.
 
     Raises:
         InvalidRequest: a file can't be read, or changed while it was.
@@ -79,25 +81,27 @@ def write_tar(
         writing = _Writing(behind, os.fsencode(top))
         digest = hashlib.sha256()
         members = []
-        known = same or {}
-        for each in found:
-            path = os.fsdecode(each.path)
-            old = known.get(path)
-            member = writing.copied(old) if old is not None else writing.written(each, path)
+        for each, old in zip_longest(found, same):
+            member = writing.copied(old) if old is not None else writing.written(each)
             members.append(member)
             digest.update(
                 b"%d %d %b%b" % (member.mode, len(each.path), each.path, _digested(member))
             )
         writing.end()
+        contents = Contents(
+            digest=digest.hexdigest(),
+            folder=str(top),
+            began_ns=began_ns,
+            size=writing.size,
+            members=tuple(members),
+        )
+        footer = contents.footer()  # while there is still something to be copied
+        behind.end()
     finally:
         behind.close()
-    return Contents(
-        digest=digest.hexdigest(),
-        folder=str(top),
-        began_ns=began_ns,
-        size=writing.size,
-        members=tuple(members),
-    )
+    archive.write(footer)
+    archive.flush()
+    return contents
 
 
 def kept_mode(mode: int) -> int:
@@ -134,14 +138,14 @@ class _Writing:
             self._left = 0
 
     def end(self) -> None:
-        """Write what is still due, and the end."""
+        """Have what is still due written, and the end."""
         self.catch_up()
         self._write(END_OF_TAR)
         self._flush()
-        self._behind.end()
 
-    def written(self, each: Found, path: str) -> Member:
+    def written(self, each: Found) -> Member:
         self.catch_up()
+        path = os.fsdecode(each.path)
         start, mode = self.size, kept_mode(each.mode)
         place = self._root + b"/" + each.path
         if stat.S_ISREG(each.mode):
