@@ -59,7 +59,12 @@ def walk(folder: Path, *, without: Path | None = None) -> list[Found]:
             is_folder = entry.is_dir(follow_symlinks=False)
             if rules and _is_ignored(base + path, entry.name, is_folder, rules):
                 continue
-            status = entry.stat(follow_symlinks=False)
+            try:
+                status = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                continue  # it has gone since the folder was listed
+            except OSError as error:
+                raise unreadable(path, error) from error
             if is_folder:
                 pending.append((path + b"/", rules))
             elif not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):

@@ -300,6 +300,14 @@ def test_what_cant_be_read_is_named(code):
         write_tar(io.BytesIO(), code, found)
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_what_goes_while_it_is_looked_at_is_left_out():
+    """A folder that names what is gone when it is looked at: this process's open files, one of which lists it."""
+    found = [os.fsdecode(each.path) for each in walk(Path("/proc/self/fd"))]
+
+    assert all(os.path.lexists(f"/proc/self/fd/{name}") for name in found)
+
+
 def test_a_failure_leaves_nothing(code, tmp_path):
     """When a snapshot can't be taken, the store is as it was."""
     fill(code, a="x" * 100)
