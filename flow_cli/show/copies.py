@@ -39,10 +39,10 @@ def uploaded_text(
     """Return what became of an upload: the snapshot's size, and the nodes that have it, if there are any yet."""
     what = f"{files} file{'s' * (files != 1)}, {size_text(count)}"
     if not ranks:
-        return f"✓ {task} has no nodes yet; they get these {what} when they come"
+        return f"✓ {task} has no nodes yet; they get {what} when they come"
     where = f"node{'s' * (len(ranks) > 1)} {ranks_text(ranks)}"
     if completed:
         return f"✓ {what} to {where}, which begin now"
     if not is_new:
-        return f"✓ {where} had these {what} already"
+        return f"✓ {where} had {what} already"
     return f"✓ {what} to {where}"

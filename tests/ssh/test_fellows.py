@@ -39,6 +39,17 @@ def a_server(folder: Path) -> Sshd:
     return server
 
 
+class Unpacked:
+    """A snapshot of which no node finds that it is whole before it has asked."""
+
+    def __init__(self, folder: str, store: Path) -> None:
+        self._packing = TarCodeStore(store).packing(folder)
+        self.is_done = False
+        self.done = self._packing.done
+        self.pieces = self._packing.pieces
+        self.close = self._packing.close
+
+
 @pytest.fixture
 def bundle(tmp_path: Path) -> Bundle:
     """More than is sent to each node by itself."""
@@ -164,8 +175,7 @@ def test_a_snapshot_that_is_still_packed_goes_from_node_to_node(place, bundle, t
     """The one node that is sent it while it is written keeps a copy for the others."""
     place.introduce()
     before = place.logins()
-    packing = TarCodeStore(tmp_path / "other").packing(str(tmp_path / "code"))
-    events = place.upload(packing)
+    events = place.upload(Unpacked(str(tmp_path / "code"), tmp_path / "other"))
 
     assert {NodeExit(node, 0) for node in place.nodes} == set(events)
     assert all(map(place.has_files, range(COUNT)))
@@ -180,12 +190,14 @@ def test_strangers_are_sent_it_each(place, bundle):
     assert all(map(place.has_files, range(COUNT)))
 
 
-def test_who_cant_have_it_from_a_fellow_is_sent_it(place, bundle):
-    """Where a node can't log in to the one that has it, it gets it from here, and says why."""
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_who_cant_have_it_from_a_fellow_is_sent_it(place, bundle, tmp_path, is_packed):
+    """Where a node can't log in to the one that has it, it gets it from here, and says why; while it is packed, too."""
     place.introduce()
     for each in place.servers:
         (each.home / ".ssh" / "authorized_keys").write_text("")
-    events = place.upload(bundle)
+    code = str(tmp_path / "code")
+    events = place.upload(bundle if is_packed else Unpacked(code, tmp_path / "other"))
     said = [event for event in events if isinstance(event, NodeOutput)]
 
     assert {NodeExit(node, 0) for node in place.nodes} == set(events) - set(said)
