@@ -186,7 +186,8 @@ def test_a_preempted_task_comes_back_by_itself(user, simulator):
     """Outbid, it loses its node and gets it again with its disk; the second run goes on and is the last."""
     user.flow("submit", TWICE, "-i", "8xh100", "--name", "heal", "--no-code", "--detach")
     for _ in range(LOOKS):
-        if "run 1" in user.flow("logs", "heal").out:
+        # While its node starts there may be nobody yet who gives a log.
+        if "run 1" in user.run("flow", "logs", "heal").out:
             break
     simulator.control("outbid", bid=user.task("heal")["bid_id"], lasts="20m")
 
