@@ -19,7 +19,7 @@ from flow_core.errors import FlowError
 _FOLDER = Path(flow_core.__file__).parent / "node"
 #: The time that every file of the kit bears, so that equal files make an equal zip.
 _AGE = (2026, 1, 1, 0, 0, 0)
-_IN_THE_SCRIPT = ("boot.sh", "flow_node.py")
+_NOT_IN_THE_KIT = ("boot.sh", "flow_node.py", "log_reader.py")
 #: Somebody waits for what a dev box is asked, so nothing is read there that only a task's set-up needs.
 _MAIN = b"""import sys
 if sys.argv[1:2] == ["dev"]:
@@ -40,6 +40,7 @@ def load_node_files() -> NodeFiles:
         helper=_joined(*helper),
         boot=(_FOLDER / "boot.sh").read_text(encoding="utf-8"),
         kit=load_kit,
+        log_reader=(_FOLDER / "log_reader.py").read_text(encoding="utf-8"),
         batch=(_FOLDER / "slurm" / "batch.sh").read_text(encoding="utf-8"),
     )
 
@@ -55,13 +56,13 @@ def kept_node_files(place: Path) -> NodeFiles:
 
 @cache
 def load_kit() -> bytes:
-    """Return the kit: every module of `flow_core/node` but the helper, as a zip that Python runs."""
+    """Return the kit: every module of `flow_core/node` but the helper and the log reader, as a zip that Python runs."""
     return _zipped(_FOLDER)
 
 
 def digest_of_node_files() -> str:
     """Return what differs whenever a file of `flow_core/node` does."""
-    read = {name: (_FOLDER / name).read_bytes() for name in _IN_THE_SCRIPT}
+    read = {name: (_FOLDER / name).read_bytes() for name in _NOT_IN_THE_KIT}
     told = sorted({**dict(_files(_FOLDER, "")), **read}.items())
     return hashlib.sha256(
         b"\0".join(each for pair in told for each in (pair[0].encode(), pair[1]))
@@ -112,6 +113,6 @@ def _files(folder: Path, prefix: str) -> list[tuple[str, bytes]]:
     for each in folder.iterdir():
         if each.is_dir():
             found += [] if each.name == "__pycache__" else _files(each, f"{prefix}{each.name}/")
-        elif each.name not in _IN_THE_SCRIPT and not each.name.endswith(".pyc"):
+        elif each.name not in _NOT_IN_THE_KIT and not each.name.endswith(".pyc"):
             found.append((prefix + each.name, each.read_bytes()))
     return found

@@ -7,6 +7,8 @@ Bytes past the last entry are still being written and don't exist yet for a read
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import struct
 import zlib
 from collections import deque
@@ -30,6 +32,8 @@ NODE_HELPER = (
     '"${FLOW_PYTHON:-python3}" -ISc "import sys;from importlib.machinery import SourceFileLoader as L;'
     "exec(L('__main__',sys.argv.pop(1)).get_code('__main__'))\" " + HELPER_FILE
 )
+#: What a question for a log ends with: its name, an offset and a limit.
+ASKS_LOG = re.compile(r" flow-log (?P<offset>[0-9]+) (?P<limit>[0-9]+)\Z")
 ENTRY = struct.Struct("<QIId")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -77,8 +81,13 @@ def parse_state(text: str, *, rank: int, at: Moment = utc) -> RunReport:
     )
 
 
+def log_line(reader: str, *, offset: int, limit: int) -> str:
+    """Return the line that has a node print a stretch of its log by `reader`, the text of `NodeFiles.log_reader`."""
+    return f'"${{FLOW_PYTHON:-python3}}" -ISc {shlex.quote(reader)} flow-log {offset} {limit}'
+
+
 def parse_log_answer(answer: bytes, *, rank: int, offset: int = 0, at: Moment = utc) -> LogChunk:
-    """Return the stretch that the helper's `log` printed: a line that describes it, then its bytes.
+    """Return the stretch that the reader of logs printed: a line that describes it, then its bytes.
 
     Where the line says so, they come squeezed by zlib. An answer cut short gives the bytes that came, and
     `next_offset` says where to go on.
@@ -90,7 +99,7 @@ def parse_log_answer(answer: bytes, *, rank: int, offset: int = 0, at: Moment = 
 
 @define
 class LogAnswer:
-    """What the helper's `log` prints, read while it comes: `take` bytes, and ask for the `chunk` they make.
+    """What the reader of logs prints, read while it comes: `take` bytes, and ask for the `chunk` they make.
 
     Chunks follow on each other from `offset`; an answer that breaks off has no last one.
     """

@@ -45,6 +45,8 @@ class NodeFiles:
     helper: str
     boot: str
     kit: Callable[[], bytes] = bytes
+    #: A program that prints a stretch of a node's log, see `node_files.log_line`; it is sent along with the question.
+    log_reader: str = ""
     #: What stands around a batch script for Slurm.
     batch: str = ""
     #: Returns `boot` and `helper` squeezed, where somebody keeps them: squeezing takes a tenth of a second.

@@ -8,7 +8,7 @@ state.json (the phase), env.json (the variables set for the command), failure.js
 byte it wrote, in the order read), log.index (24 bytes a stretch: offset, length, stream, unix time), notice.json
 (there while a notice stands), lock (held while `run` lives), stop (there once the command was ended for good).
 
-Verbs: install · run · deliver · report · log OFFSET LIMIT · stop.
+Verbs: install · run · deliver · report · stop. The log is read by `log_reader.py`.
 
 Decisions worth knowing. What outlives the command (a background process that keeps the pipes open) is read for DRAIN_S
 more and then left alone: it ends with the node, and what it writes later is not kept. A command that ends while the
@@ -42,7 +42,6 @@ from flow_core.node.node_store import (
     load,
     opened,
     path,
-    read_log,
     save,
     told_to_stop,
     unpack_code,
@@ -389,6 +388,4 @@ VERBS: Any = {"install": install, "run": run, "deliver": deliver, "report": repo
 
 if __name__ == "__main__":
     words = sys.argv[1:] or ["install"]
-    if words[0] == "log":
-        sys.exit(read_log(int(words[1]), int(words[2])))
     sys.exit(VERBS[words[0]]())

@@ -12,9 +12,7 @@ import os
 import select
 import signal
 import struct
-import sys
 import time
-import zlib
 
 TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
@@ -56,38 +54,6 @@ class Log:
     def note(self, text: str) -> None:
         """Append a line of our own."""
         self.add(2, ("flow: %s\n" % text).encode("utf-8", "replace"))
-
-
-def read_log(offset: int, limit: int) -> int:
-    """Print a line that describes the stretch from `offset`, then its bytes, squeezed: the way may be long."""
-    over = load("state.json").get("phase") == "exited"
-    log = Log()
-    low, high = 0, log.count
-    while low < high:
-        middle = (low + high) // 2
-        begin, length = entry(log.index, middle)[:2]
-        if begin + length > offset:
-            high = middle
-        else:
-            low = middle + 1
-    pieces = []
-    end = offset
-    while low < log.count and end < offset + limit:
-        begin, length, stream, at = entry(log.index, low)
-        piece = min(begin + length, offset + limit) - end
-        pieces.append([STREAMS[stream], piece, at])
-        end += piece
-        low += 1
-    last = over and end >= log.size
-    head = {"offset": offset, "next_offset": end, "pieces": pieces, "is_last": last, "zlib": 1}
-    sys.stdout.buffer.write(json.dumps(head).encode() + b"\n")
-    squeeze, out = zlib.compressobj(1), sys.stdout.buffer
-    while offset < end:
-        data = os.pread(log.file, min(end - offset, 1 << 20), offset)
-        offset += len(data)
-        out.write(squeeze.compress(data))
-    out.write(squeeze.flush())
-    return 0
 
 
 def hold_lock() -> int | None:

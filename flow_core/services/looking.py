@@ -117,4 +117,4 @@ def _reports(
 
 
 def _node_logs(ports: Ports) -> NodeLogs:
-    return NodeLogs(ports.provider, ports.log_keep, now=ports.clock.now)
+    return NodeLogs(ports.provider, ports.log_keep, files=ports.node_files, now=ports.clock.now)

@@ -12,12 +12,19 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from flow_core.domain.allocation import Node, NodeState
-from flow_core.domain.node_files import NODE_HELPER, LogAnswer, parse_log_answer, parse_state
+from flow_core.domain.node_files import (
+    NODE_HELPER,
+    LogAnswer,
+    log_line,
+    parse_log_answer,
+    parse_state,
+)
 from flow_core.domain.run import LogChunk, LogPiece, RunPhase, RunReport, Stream
 from flow_core.errors import NodeUnreachable, NoRoom, NotFound
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
 if TYPE_CHECKING:
+    from flow_core.domain.script import NodeFiles
     from flow_core.ports.log_keep import LogKeep
     from flow_core.ports.provider import Provider
 
@@ -34,11 +41,17 @@ class NodeLogs:
     """Implements `ports.logs.Logs` from the nodes while they can be reached, and from `keep` where it has more."""
 
     def __init__(
-        self, provider: Provider, keep: LogKeep, *, now: Callable[[], datetime] | None = None
+        self,
+        provider: Provider,
+        keep: LogKeep,
+        *,
+        files: NodeFiles,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
         """Take the provider, where to keep what, and this machine's time; without that, answers aren't kept."""
         self._provider = provider
         self._keep = keep
+        self._files = files
         self._now = now
 
     def reports(
@@ -82,9 +95,10 @@ class NodeLogs:
         node = self._node(bid_id, rank)
         if node is None or not node.is_reachable:
             return self._away(bid_id, rank, node, offset=offset, limit=limit)
-        answers = self._answers([Call(node=node, line=f"{NODE_HELPER} log {offset} {limit}")])
+        why: dict[Node, str] = {}
+        answers = self._answers([Call(node=node, line=self._line(offset, limit))], why)
         if node not in answers:
-            raise NodeUnreachable(f"node {rank} did not give its log")
+            raise _silent(rank, why.get(node, ""))
         return parse_log_answer(answers[node], rank=rank, offset=offset)
 
     def rest(self, bid_id: str, rank: int, *, offset: int) -> Iterator[LogChunk]:
@@ -103,11 +117,11 @@ class NodeLogs:
             return
         while True:
             answer = LogAnswer(rank=rank, offset=offset)
-            was_heard = yield from self._coming(bid_id, node, answer)
+            was_heard, why = yield from self._coming(bid_id, node, answer)
             if answer.is_whole:
                 return
             if answer.offset == offset and not was_heard:
-                raise NodeUnreachable(f"node {rank} did not give its log")
+                raise _silent(rank, why)
             if answer.offset < offset + _AT_MOST and was_heard:
                 return
             offset = answer.offset
@@ -131,9 +145,7 @@ class NodeLogs:
         heard: set[int] = set()
         while asked:
             starts = {rank: self._keep.size(bid_id, rank) for rank in asked}
-            lines = {
-                rank: f"{NODE_HELPER} log {start} {_AT_ONCE}" for rank, start in starts.items()
-            }
+            lines = {rank: self._line(start, _AT_ONCE) for rank, start in starts.items()}
             answers = self._answers(
                 [Call(node=node, line=lines[rank]) for rank, node in asked.items()]
             )
@@ -155,23 +167,27 @@ class NodeLogs:
 
     def _coming(
         self, bid_id: str, node: Node, answer: LogAnswer
-    ) -> Generator[LogChunk, None, bool]:
-        """Yield one answer of the helper's as it comes, and keep it; return whether it was heard to its end."""
-        was_heard = False
-        line = f"{NODE_HELPER} log {answer.offset} {_AT_MOST}"
-        call = Call(node=node, line=line, lone=True)
+    ) -> Generator[LogChunk, None, tuple[bool, str]]:
+        """Yield one answer as it comes, and keep it; return whether it was heard to its end, and why not."""
+        was_heard, why = False, ""
+        call = Call(node=node, line=self._line(answer.offset, _AT_MOST), lone=True)
         with closing(self._provider.shell.run_many([call], timeout_s=ANSWER_S)) as events:
             for event in events:
                 if isinstance(event, NodeOutput) and event.stream is Stream.OUT:
                     answer.take(event.data)
                 elif isinstance(event, NodeExit):
-                    was_heard = event.code == 0
+                    was_heard, why = event.code == 0, f"exit code {event.code}"
+                elif isinstance(event, NodeLost):
+                    why = event.reason
                 if answer.waiting >= _AT_ONCE or not isinstance(event, NodeOutput):
                     chunk = answer.chunk()
                     with suppress(NoRoom):  # whoever reads now shall not lack it
                         self._keep.keep(bid_id, chunk)
                     yield chunk
-        return was_heard
+        return was_heard, why
+
+    def _line(self, offset: int, limit: int) -> str:
+        return log_line(self._files.log_reader, offset=offset, limit=limit)
 
     def _has_lost(self, bid_id: str, rank: int, end: int) -> bool:
         """Whether a node that wasn't heard any more wrote more than `end` bytes, or may have."""
@@ -226,7 +242,9 @@ class NodeLogs:
             hint="it can be read again when the node is back",
         )
 
-    def _answers(self, calls: list[Call]) -> dict[Node, bytes]:
+    def _answers(self, calls: list[Call], why: dict[Node, str] | None = None) -> dict[Node, bytes]:
+        """Return what the nodes that answered said; `why` takes why others didn't."""
+        why = {} if why is None else why
         said: dict[Node, bytearray] = {}
         answered: dict[Node, bytes] = {}
         with closing(self._provider.shell.run_many(calls, timeout_s=ANSWER_S)) as events:
@@ -235,9 +253,17 @@ class NodeLogs:
                     said.setdefault(event.node, bytearray()).extend(event.data)
                 elif isinstance(event, NodeExit) and event.code == 0:
                     answered[event.node] = bytes(said.get(event.node, b""))
+                elif isinstance(event, NodeExit):
+                    why[event.node] = f"exit code {event.code}"
                 elif isinstance(event, NodeLost):
-                    said.pop(event.node, None)
+                    why[event.node] = event.reason
         return answered
+
+
+def _silent(rank: int, why: str) -> NodeUnreachable:
+    return NodeUnreachable(
+        f"node {rank} did not give its log: {why}", hint="-f asks again until it does"
+    )
 
 
 def _reports(said: Mapping[int, str]) -> tuple[RunReport, ...]:

@@ -239,7 +239,7 @@ class MemoryNodes:
         return json.dumps(raw)
 
     def log_answer(self, node_id: str, *, offset: int, limit: int) -> bytes:
-        """Return what `flow-node log` prints: a line that describes the stretch, then its bytes."""
+        """Return what a node's reader of logs prints: a line that describes the stretch, then its bytes."""
         chunk = self.read(node_id, offset=offset, limit=limit)
         if chunk is None:
             return b""

@@ -8,13 +8,14 @@ from contextlib import AbstractContextManager, contextmanager
 
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
+from flow_core.domain.node_files import ASKS_LOG
 from flow_core.domain.run import Stream
 from flow_core.errors import Conflict, NodeUnreachable
 from flow_core.ports.code import Packing, whole
 from flow_core.ports.shell import Call, Events, NodeExit, NodeLost, NodeOutput
 from flow_providers.mock.memory_nodes import MemoryNodes
 
-_HELPER = re.compile(r"flow-node\"?\s+(?P<verb>deliver|report|log|stop)\b(?P<rest>.*)", re.DOTALL)
+_HELPER = re.compile(r"flow-node\"?\s+(?P<verb>deliver|report|stop)\b")
 
 #: A told command: what it is given on stdin -> its exit code and what it prints.
 Answer = Callable[[Call], "tuple[int, bytes]"]
@@ -66,11 +67,12 @@ class MemoryShell:
         if not self._nodes.is_up(node.id):
             yield NodeLost(node, "the node is not up")
             return
-        helper = _HELPER.search(call.line)
+        helper, asked = _HELPER.search(call.line), ASKS_LOG.search(call.line)
         if helper is not None:
-            code, said = self._help(
-                node, helper["verb"], helper["rest"].split(), b"".join(call.pieces())
-            )
+            code, said = self._help(node, helper["verb"], b"".join(call.pieces()))
+        elif asked is not None:
+            offset, limit = int(asked["offset"]), int(asked["limit"])
+            code, said = 0, self._nodes.log_answer(node.id, offset=offset, limit=limit)
         elif call.line in self._answers:
             code, said = self._answers[call.line](call)
         else:
@@ -82,15 +84,13 @@ class MemoryShell:
             yield NodeOutput(node, Stream.OUT, said)
         yield NodeExit(node, code)
 
-    def _help(self, node: Node, verb: str, rest: list[str], stdin: bytes) -> tuple[int, bytes]:
+    def _help(self, node: Node, verb: str, stdin: bytes) -> tuple[int, bytes]:
         if verb == "deliver":
             return self._nodes.deliver(node.id, stdin), b""
         if verb == "stop":
             return self._nodes.end(node.id), b""
         if verb == "report":
             return 0, self._nodes.state(node.id).encode() + b"\n"
-        if verb == "log":
-            return 0, self._nodes.log_answer(node.id, offset=int(rest[0]), limit=int(rest[1]))
         return 0, b""
 
 

@@ -18,6 +18,7 @@ from attrs import evolve
 
 from flow_adapters.clocks import SystemClock
 from flow_adapters.memory import MemoryLogKeep
+from flow_adapters.node_files import load_node_files
 from flow_adapters.ssh import SshShell
 from flow_core.domain.volume import Attachment, Volume
 from flow_core.ports.clock import Clock
@@ -118,7 +119,7 @@ class BootingRig(Rig):
         """A new adapter at the module's server."""
         self.way = httpx.HTTPTransport()
         provider = self.site.connect(self.way)
-        return evolve(provider, logs=NodeLogs(provider, MemoryLogKeep()))
+        return evolve(provider, logs=NodeLogs(provider, MemoryLogKeep(), files=load_node_files()))
 
     def advance(self, clock: Clock, seconds: float) -> None:
         """Move the world's time on, and let the machines have a moment."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from flow_core.domain.node_files import NODE_HELPER, parse_log_answer, parse_state
+from flow_core.domain.node_files import NODE_HELPER, log_line, parse_log_answer, parse_state
 from flow_core.domain.run import RunPhase, Stream
 from flow_core.errors import InvalidRequest
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
@@ -214,22 +214,22 @@ def test_node_waits_for_its_delivery():
 
 
 def test_helpers_verbs_answer_in_the_forms_that_the_core_reads():
-    """`report`, `log` and `stop` over the shell say what a real node's helper would."""
+    """`report`, `stop` and the reader of logs over the shell say what a real node's would."""
     pretend = cloud()
     pretend.on("train", takes="2h", prints=["half", "done"])
     bid_id = started(pretend, "train")
     pretend.clock.advance(hours=1)
     [node] = pretend.provider.fleet.allocations([bid_id])[bid_id].nodes
 
-    def said(verb: str) -> bytes:
-        events = pretend.provider.shell.run_many([Call(node=node, line=f"{NODE_HELPER} {verb}")])
+    def said(line: str) -> bytes:
+        events = pretend.provider.shell.run_many([Call(node=node, line=line)])
         return b"".join(event.data for event in events if isinstance(event, NodeOutput))
 
     report, text = (
-        parse_state(said("report").decode(), rank=0),
-        parse_log_answer(said("log 2 100"), rank=0),
+        parse_state(said(f"{NODE_HELPER} report").decode(), rank=0),
+        parse_log_answer(said(log_line("", offset=2, limit=100)), rank=0),
     )
-    said("stop")
+    said(f"{NODE_HELPER} stop")
 
     assert (RunPhase.RUNNING, 5) == (report.phase, report.log_bytes)
     assert b"lf\n" == text.data

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from flow_adapters.node_files import load_node_files
-from flow_core.domain.node_files import NODE_HELPER, parse_log_answer, parse_state
+from flow_core.domain.node_files import NODE_HELPER, log_line, parse_log_answer, parse_state
 from flow_core.domain.run import LogChunk, RunReport
 from flow_core.domain.script import NodeFiles, NodeTask, render_script
 from tests.node.kit import PATIENCE_S, Bell, wait_for_lock
@@ -59,8 +59,14 @@ class BareNode:
 
     def ask(self, *verb: str, stdin: bytes = b"", **env: str) -> subprocess.CompletedProcess[bytes]:
         """Call the helper as the core does, over a shell."""
+        return self.call(f"{NODE_HELPER} {shlex.join(verb)}", stdin=stdin, **env)
+
+    def call(
+        self, line: str, *, stdin: bytes = b"", **env: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a line as the core does, over a shell."""
         return subprocess.run(
-            ["sh", "-c", f"{NODE_HELPER} {shlex.join(verb)}"],
+            ["sh", "-c", line],
             env={**self.env, **env},
             input=stdin,
             capture_output=True,
@@ -94,8 +100,9 @@ class BareNode:
         return parse_state(self.ask("report").stdout.decode(), rank=0)
 
     def log(self, offset: int = 0, limit: int = 1 << 20) -> LogChunk:
-        """What the helper's `log` says."""
-        answer = self.ask("log", str(offset), str(limit)).stdout
+        """What the reader of logs says."""
+        line = log_line(load_node_files().log_reader, offset=offset, limit=limit)
+        answer = self.call(line).stdout
         return parse_log_answer(answer, rank=0, offset=offset)
 
     def close(self) -> None:

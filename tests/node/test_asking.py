@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import shutil
 
-import pytest
+from flow_adapters.node_files import load_node_files
+from flow_core.domain.node_files import log_line
+
+LATE = {"json", "shutil", "site", "socket", "subprocess"}
 
 
-@pytest.mark.parametrize("verb", [("report",), ("log", "0", "10")])
-def test_an_answer_loads_nothing_of_a_run(node, verb):
-    """Who asks a node waits for no module that only a command's start needs."""
+def test_an_answer_loads_nothing_of_a_run(node):
+    """Who asks a node waits for no module that only a command's start needs; who reads its log, for none of JSON's."""
     node.take("echo hi")
     node.finish()
     seen = f"{node.env['FLOW_PYTHON']} -X importtime"
     wrapper = node.home / "python"
     wrapper.write_text(f'#!/bin/sh\nexec {seen} "$@"\n')
     wrapper.chmod(0o755)
-    loaded = node.ask(*verb, FLOW_PYTHON=str(wrapper)).stderr.decode().split()
+    reader = log_line(load_node_files().log_reader, offset=0, limit=10)
+    asked = node.ask("report", FLOW_PYTHON=str(wrapper)).stderr.decode().split()
+    read = node.call(reader, FLOW_PYTHON=str(wrapper)).stderr.decode().split()
 
-    assert {"json"} == set(loaded) & {"json", "shutil", "site", "socket", "subprocess"}
+    assert {"json"} == set(asked) & LATE
+    assert "zlib" in read
+    assert not set(read) & (LATE | {"re", "threading"})
 
 
 def test_a_newer_helper_is_not_answered_for_by_an_older(node):

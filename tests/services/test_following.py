@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 
+import pytest
 from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
 import flow
 from flow_adapters.wiring import connect_in_memory
+from flow_core.domain.node_files import ASKS_LOG
+from flow_core.errors import NodeUnreachable
 from flow_core.ports.shell import Call, Events, NodeLost, NodeOutput
 from flow_core.services.node_logs import NodeLogs
 from flow_providers.mock import PretendCloud
@@ -35,7 +38,7 @@ class BreakingShell:
 
     def run_many(self, calls: Sequence[Call], *, timeout_s: float | None = None) -> Events:
         """Run the calls; the connection breaks where it is to."""
-        fate = self._met.pop(0) if self._met and " log " in calls[0].line else None
+        fate = self._met.pop(0) if self._met and ASKS_LOG.search(calls[0].line) else None
         if fate is None:
             yield from self._shell.run_many(calls, timeout_s=timeout_s)  # type: ignore[attr-defined]
             return
@@ -69,7 +72,12 @@ def test_a_follower_gets_every_byte_once(prints: list[str], met: list[int | None
     followed = b"".join(chunk.data for chunk in session.tasks.logs(task.name, follow=True))
     record = session.tasks.record(task.name)
     assert record.bid_id is not None
-    logs = NodeLogs(cloud.provider, session.ports.log_keep, now=session.ports.clock.now)
+    logs = NodeLogs(
+        cloud.provider,
+        session.ports.log_keep,
+        files=session.ports.node_files,
+        now=session.ports.clock.now,
+    )
     size = session.ports.log_keep.size(record.bid_id, 0)
     whole = logs.read(record.bid_id, 0, limit=size + 1).data
 
@@ -130,3 +138,27 @@ def test_a_follower_hears_the_call_end():
 
     assert followed[-1]
     assert 0 == shell.left
+
+
+@pytest.mark.parametrize("way", ["read", "rest"])
+def test_a_node_that_gives_no_log_is_told_with_its_reason(way: str):
+    """Whoever reads once hears why there is nothing, and how to go on asking."""
+    cloud = PretendCloud()
+    cloud.on("talk", prints=["first"], takes="1h")
+    cloud.provider = evolve(cloud.provider, logs=None, shell=BreakingShell(cloud.shell, [0, 0]))
+    session = connect_in_memory(cloud)
+    task = flow.run("talk", session=session)
+    cloud.clock.advance(minutes=30)
+    record = session.tasks.record(task.name)
+    logs = NodeLogs(cloud.provider, session.ports.log_keep, files=session.ports.node_files)
+    ways = {
+        "read": lambda: logs.read(record.bid_id or "", 0),
+        "rest": lambda: list(logs.rest(record.bid_id or "", 0, offset=0)),
+    }
+
+    with pytest.raises(NodeUnreachable) as told:
+        ways[way]()
+
+    assert "node 0 did not give its log: the connection broke" == told.value.message
+    assert told.value.hint is not None
+    assert "-f asks again" in told.value.hint

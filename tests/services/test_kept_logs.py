@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import flow
 from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.memory import MemoryLogKeep
+from flow_adapters.node_files import load_node_files
 from flow_adapters.wiring import connect_in_memory
 from flow_core.domain.run import LogChunk, LogPiece, Stream
 from flow_core.errors import NodeUnreachable, NotFound
@@ -192,7 +193,7 @@ def test_nodes_that_never_answer_are_asked_together():
     assert bid_id is not None
 
     places = dict.fromkeys(range(10), "")
-    NodeLogs(provider, MemoryLogKeep()).keep_rest(bid_id, places)
+    NodeLogs(provider, MemoryLogKeep(), files=load_node_files()).keep_rest(bid_id, places)
 
     assert [10, 10] == asked
 
@@ -211,7 +212,9 @@ def test_a_log_whose_end_was_lost_says_so_and_where_it_lies():
     session.tasks.view("talk")  # which tells this machine that the command runs
 
     where = "volume 'ckpt' has it too, in .flow/talk"
-    NodeLogs(silent, keep, now=session.ports.clock.now).keep_rest(bid_id, {0: where})
+    NodeLogs(silent, keep, files=load_node_files(), now=session.ports.clock.now).keep_rest(
+        bid_id, {0: where}
+    )
 
     *read, last = task.logs()
     assert before == read

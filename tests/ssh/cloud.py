@@ -105,7 +105,7 @@ class Cloud:
                 code=UnpackedCode(),
                 watch=Unwatched(),
                 chance=random.Random(1),
-                node_files=later(_no_node_files),
+                node_files=later(_node_files),
                 log_keep=MemoryLogKeep(),
                 vault=HeldVault({}),
                 **ports,
@@ -150,10 +150,10 @@ class Cloud:
         )
 
 
-def _no_node_files() -> NodeFiles:
-    from flow_core.domain.script import NodeFiles
+def _node_files() -> NodeFiles:
+    from flow_adapters.node_files import load_node_files
 
-    return NodeFiles(boot="", helper="")
+    return load_node_files()
 
 
 @frozen
