@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from flow_adapters.clocks import ManualClock
-from flow_adapters.packing_ahead import PackingAhead
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import LogChunk, LogPiece
 from flow_core.errors import NotFound, Transient
 
 if TYPE_CHECKING:
+    from flow_adapters.packing_ahead import PackingAhead
     from flow_core.services.watcher import Watcher
 
 #: How often one instant may be looked at again because a look changed something.
@@ -97,6 +97,8 @@ class UnpackedCode:
 
     def packing(self, folder: str) -> PackingAhead:
         """See `CodeStore.packing`."""
+        from flow_adapters.packing_ahead import PackingAhead
+
         return PackingAhead(lambda begun: self.pack(folder))
 
     def signature(self, folder: str) -> str:

@@ -13,7 +13,7 @@ from attrs import evolve
 
 import flow_core
 from flow_adapters.files import write_whole
-from flow_core.domain.script import NodeFiles, squeeze
+from flow_core.domain.node_files import NodeFiles
 from flow_core.errors import FlowError
 
 _FOLDER = Path(flow_core.__file__).parent / "node"
@@ -79,6 +79,8 @@ def _kept(files: NodeFiles, place: Path) -> tuple[str, str]:
             return str(told["boot"]), str(told["helper"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
+    from flow_core.domain.script import squeeze
+
     boot, helper = squeeze(files)
     with suppress(FlowError):
         write_whole(place, json.dumps({"of": known, "boot": boot, "helper": helper}).encode())

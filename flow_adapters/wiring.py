@@ -28,7 +28,7 @@ from flow_core.services.session import Session
 
 if TYPE_CHECKING:
     from flow_adapters.credentials import LocalSecrets
-    from flow_core.domain.script import NodeFiles
+    from flow_core.domain.node_files import NodeFiles
     from flow_core.domain.settings import Settings
     from flow_core.ports.buckets import Buckets
     from flow_core.ports.code import CodeStore

@@ -1,4 +1,4 @@
-"""What the node helper writes, read back: its state, its log and its answers. All pure: bytes in, values out.
+"""The files that make a node, and what they write there, read back: state, log, answers. All pure: bytes to values.
 
 The log is one file of bytes and an index of fixed-size entries, one a stretch: offset, length, stream, unix time.
 Bytes past the last entry are still being written and don't exist yet for a reader.
@@ -37,6 +37,25 @@ ASKS_LOG = re.compile(r" flow-log (?P<offset>[0-9]+) (?P<limit>[0-9]+)\Z")
 ENTRY = struct.Struct("<QIId")
 _STREAMS = (Stream.OUT, Stream.ERR, Stream.NOTE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+@frozen(kw_only=True)
+class NodeFiles:
+    """The plain files of `flow_core/node`, read by whoever may read files.
+
+    `kit` makes a zip that Python runs: what sets a node up for a command, where there is anything to set up. It doesn't
+    ride in the script; it is delivered.
+    """
+
+    helper: str
+    boot: str
+    kit: Callable[[], bytes] = bytes
+    #: A program that prints a stretch of a node's log, see `log_line`; it is sent along with the question.
+    log_reader: str = ""
+    #: What stands around a batch script for Slurm.
+    batch: str = ""
+    #: Returns `boot` and `helper` squeezed, where somebody keeps them: squeezing takes a tenth of a second.
+    squeezed: Callable[[], tuple[str, str]] | None = field(default=None, eq=False)
 
 
 def utc(unix_s: float) -> datetime:

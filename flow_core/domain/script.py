@@ -17,11 +17,12 @@ from __future__ import annotations
 import base64
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 
 from attrs import field, frozen
 
+from flow_core.domain.node_files import NodeFiles
 from flow_core.domain.task_parts import RunOn
 from flow_core.errors import InvalidRequest
 
@@ -32,25 +33,6 @@ _BEGINS, _ENDS = "<<'FLOW'\n", "\nFLOW\n"
 _END = b"\0"
 #: Bytes that base85 takes at a time, and characters that are read at a time: a multiple of the five that it makes.
 _WORD, _PIECE = 4, 500
-
-
-@frozen(kw_only=True)
-class NodeFiles:
-    """The plain files of `flow_core/node`, read by whoever may read files.
-
-    `kit` makes a zip that Python runs: what sets a node up for a command, where there is anything to set up. It doesn't
-    ride in the script; it is delivered.
-    """
-
-    helper: str
-    boot: str
-    kit: Callable[[], bytes] = bytes
-    #: A program that prints a stretch of a node's log, see `node_files.log_line`; it is sent along with the question.
-    log_reader: str = ""
-    #: What stands around a batch script for Slurm.
-    batch: str = ""
-    #: Returns `boot` and `helper` squeezed, where somebody keeps them: squeezing takes a tenth of a second.
-    squeezed: Callable[[], tuple[str, str]] | None = field(default=None, eq=False)
 
 
 @frozen(kw_only=True)

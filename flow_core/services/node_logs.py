@@ -15,6 +15,7 @@ from flow_core.domain.allocation import Node, NodeState
 from flow_core.domain.node_files import (
     NODE_HELPER,
     LogAnswer,
+    NodeFiles,
     log_line,
     parse_log_answer,
     parse_state,
@@ -24,7 +25,6 @@ from flow_core.errors import NodeUnreachable, NoRoom, NotFound
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
 
 if TYPE_CHECKING:
-    from flow_core.domain.script import NodeFiles
     from flow_core.ports.log_keep import LogKeep
     from flow_core.ports.provider import Provider
 

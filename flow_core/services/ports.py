@@ -10,7 +10,7 @@ if TYPE_CHECKING:  # every command waits for what loads here
     import random
 
     from flow_core.domain.money import Price
-    from flow_core.domain.script import NodeFiles
+    from flow_core.domain.node_files import NodeFiles
     from flow_core.domain.shape import InstanceShape
     from flow_core.ports.buckets import Buckets
     from flow_core.ports.clock import Clock

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from flow_core.domain.script import NodeFiles, NodeTask, parse_script, render_script
+from flow_core.domain.node_files import NodeFiles
+from flow_core.domain.script import NodeTask, parse_script, render_script
 from flow_core.errors import InvalidRequest
 from tests.mithril.desk import BID, body
 

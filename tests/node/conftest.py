@@ -15,9 +15,15 @@ from typing import Any
 import pytest
 
 from flow_adapters.node_files import load_node_files
-from flow_core.domain.node_files import NODE_HELPER, log_line, parse_log_answer, parse_state
+from flow_core.domain.node_files import (
+    NODE_HELPER,
+    NodeFiles,
+    log_line,
+    parse_log_answer,
+    parse_state,
+)
 from flow_core.domain.run import LogChunk, RunReport
-from flow_core.domain.script import NodeFiles, NodeTask, render_script
+from flow_core.domain.script import NodeTask, render_script
 from tests.node.kit import PATIENCE_S, Bell, wait_for_lock
 
 

@@ -39,7 +39,7 @@ from flow_core.services.ports import Ports
 from flow_core.services.session import Session
 
 if TYPE_CHECKING:
-    from flow_core.domain.script import NodeFiles
+    from flow_core.domain.node_files import NodeFiles
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_S = 60
