@@ -11,6 +11,7 @@ import pytest
 
 from flow_adapters.node_files import load_kit
 from flow_core.domain.run import ENDED_FOR, RunPhase, RunReport
+from flow_core.node import flow_node
 from flow_core.node.kit import failing
 from tests.node.conftest import BareNode
 from tests.node.kit import PATIENCE_S, wait_for_bytes, wait_for_lock, wait_for_word
@@ -126,6 +127,16 @@ def test_fellows_are_told_until_they_know(node: BareNode):
     assert 3 == called.count("fallen")
 
 
+def test_a_set_up_that_fails_is_told_though_tries_are_left(node: BareNode):
+    """No other try mends it, so the fellows need not wait for a client to say so."""
+    begin(node, "echo never", retries=3, working_dir="nowhere")
+    ended(node)
+    wait_for_word(node.home / "called", "fallen 1 1.0 125")
+
+    assert (125, 0) == (node.report().exit_code, node.report().retried)
+
+
 def test_both_sides_know_the_words():
     """What the kit writes is what the domain looks for."""
     assert ENDED_FOR == failing.ENDED_FOR
+    assert flow_node.USERS_MISTAKES == failing.USERS_MISTAKES

@@ -21,8 +21,9 @@ TYPE_CHECKING = False  # `typing` is slow to load
 if TYPE_CHECKING:
     from typing import Any, NoReturn
 
-#: What there is to do, in order: names in the delivery, and of the modules whose `step` does it.
-STEPS = ("fellows", "volumes", "s3", "attending", "environment", "image")
+#: What there is to do, in order: names in the delivery, and of the modules whose `step` does it. What attends the
+#: command begins before what may fail, for it tells the fellows of that.
+STEPS = ("fellows", "attending", "volumes", "s3", "environment", "image")
 #: The exit code of a command that was never run because its set-up failed; no retry mends what the user must.
 FAILED = 125
 

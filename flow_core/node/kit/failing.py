@@ -14,7 +14,8 @@ What can go wrong, and what then:
 - a word is lost with its connection: it was written before the call came back, or the call is made again.
 - all fail at once: each calls the others in another order, and stops where it hears that a fellow calls too.
 - a command that was ended at a fellow's word failed, too: its reason says why, and it calls nobody.
-- retries are left: a client decides, for it alone counts the tries of all; nobody is called.
+- retries are left: a client decides, for it alone counts the tries of all; nobody is called. What no try mends, such as
+  a set-up that failed, is told at once.
 
 Python 3.8, standard library only.
 """
@@ -36,6 +37,8 @@ ENDED_FOR = "ended because "
 #: Calls at once; seconds before a fellow that didn't answer is called again: twice as long each time.
 _CALLS = 16
 _AGAIN_S, _SELDOM_S = 2.0, 60.0
+#: Exit codes that no other try changes: the set-up's, and the shell's for what can't be run; the helper has them, too.
+USERS_MISTAKES = (125, 126, 127)
 _OPTIONS = ("BatchMode=yes", "ConnectTimeout=5", "ServerAliveInterval=5", "ServerAliveCountMax=2")
 
 
@@ -130,13 +133,16 @@ def is_heard(word: dict[str, Any], state: dict[str, Any]) -> bool:
 
 
 def has_failed(state: dict[str, Any]) -> bool:
-    """Whether the command failed by itself, and no try is left."""
+    """Whether the command failed by itself, and no try is left, or would mend it."""
     return bool(
         state.get("phase") == "exited"
         and state.get("exit_code")
         and not str(state.get("reason", "")).startswith(ENDED_FOR)
         and not is_there("stop")
-        and state.get("retried", 0) >= load("task.json").get("retries", 0)
+        and (
+            state["exit_code"] in USERS_MISTAKES
+            or state.get("retried", 0) >= load("task.json").get("retries", 0)
+        )
     )
 
 
