@@ -17,6 +17,7 @@ import json
 import sys
 import tarfile
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,8 @@ def tiny_channel(folder: Path) -> str:
 
     `greet` prints the words that it got and the folder it is in. It works with `words` 2 and later: there are 2.0, and
     3.0 that needs what no channel has. It brings variables as packages do, and as later condas keep those of a file,
-    and a script that makes GREETING of them. Another package's script, `leave`, ends its shell.
+    and a script that makes GREETING of them. Another package's script, `leave`, ends its shell. `pip` brings this
+    machine's Python and pip, which install into the environment.
     """
     words, greeting = "share/words.txt", f'echo "$(cat {_PREFIX}/share/words.txt): {_PREFIX}"'
     platform = (
@@ -79,6 +81,7 @@ def tiny_channel(folder: Path) -> str:
     anywhere = (
         _package("greet-1.0", greet, needs="words >=2"),
         _package("leave-1.0", {"etc/conda/activate.d/leave.sh": "exit 7\n"}),
+        _package("pip-1.0", _python_and_pip()),
     )
     for subdir, packages in (("linux-64", platform), ("noarch", anywhere)):
         place = folder / subdir
@@ -93,6 +96,20 @@ def tiny_channel(folder: Path) -> str:
         (place / "repodata.json").write_bytes(text)
         (place / "repodata.json.bz2").write_bytes(bz2.compress(text))
     return f"name: ours\nchannels: ['file://{folder}', nodefaults]\ndependencies: [greet]\n"
+
+
+def _python_and_pip() -> dict[str, str]:
+    """Files that make a folder an environment of this Python's; conda runs `bin/pip` by `bin/python`."""
+    python, pip = Path(sys._base_executable), find_spec("pip")  # type: ignore[attr-defined]
+    if pip is None or pip.origin is None:
+        refuse("this Python has no pip")
+    place = Path(pip.origin).parents[1]
+    start = "from pip._internal.cli.main import main\nsys.exit(main())\n"
+    return {
+        "pyvenv.cfg": f"home = {python.parent}\ninclude-system-site-packages = false\n",
+        "bin/python": f'#!/bin/bash\nexec -a "$0" {python} "$@"\n',
+        "bin/pip": f"import sys\nsys.path.append({str(place)!r})\n{start}",
+    }
 
 
 def _package(

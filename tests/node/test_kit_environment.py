@@ -231,6 +231,19 @@ def test_a_conda_environment_is_made_once_of_packages_that_are_kept(node, channe
     assert [False, True] == ["makes the environment" in each for each in said]
 
 
+def test_a_conda_environment_has_what_pip_installs_into_it(node, channel, wheels):
+    """What stands below `pip:`, and in a list that it takes in, is the command's."""
+    (node.workspace / "more.txt").write_text(f"--no-index\n--find-links {wheels}\n")
+    file = node.workspace / "environment.yml"
+    lines = "\n - pip\n - pip:\n   - -rmore.txt\n   - tinypkg\n"
+    file.write_text(file.read_text().replace(" [greet]\n", lines))
+    line = "python -c 'import sys, tinypkg; print(tinypkg.WORD, sys.prefix)'"
+    said = run(node, "environment.yml", line)
+
+    assert 0 == node.report().exit_code, node.report().reason
+    assert f"from the wheel {node.env['FLOW_CACHE']}/envs/" in said
+
+
 def test_what_no_channel_has_is_named(node, channel):
     """conda's last words are the reason, and the command is not run."""
     file = node.workspace / "environment.yml"
