@@ -22,6 +22,8 @@ _END = struct.Struct(">QQ8s")
 _WORD = b"flowtar2"
 #: What ends one whose contents are squeezed, as they were before.
 _SQUEEZED = b"flowtar1"
+#: What ends one that holds only what its base lacks; the contents begin behind that.
+_BORROWS = b"flowtar3"
 #: What ends a tar.
 BLOCK = 512
 END_OF_TAR = bytes(2 * BLOCK)
@@ -51,7 +53,9 @@ class Member(NamedTuple):
 class Contents:
     """The members of the archive of the snapshot `digest`, in its order.
 
-    `folder` was its source, and its reading began at `began_ns`, on the clock that files' times are of.
+    `folder` was its source, and its reading began at `began_ns`, on the clock that files' times are of. One that
+    borrows names the digest of its `base`, and what is `borrowed`, in order: from where in this tar, how many bytes,
+    and from where in the base's. The rest is its own, in order.
     """
 
     digest: str
@@ -59,12 +63,19 @@ class Contents:
     began_ns: int = 0
     size: int = 0
     members: tuple[Member, ...] = field(default=(), repr=False)
+    base: str = ""
+    borrowed: tuple[tuple[int, int, int], ...] = field(default=(), repr=False)
 
     def footer(self) -> bytes:
-        """Return what follows the tar's `size` bytes."""
+        """Return what follows the tar's `size` bytes, or as many of them as aren't borrowed."""
+        head: dict[str, object]
         head = {"digest": self.digest, "folder": self.folder, "began_ns": self.began_ns}
+        own = self.size
+        if self.base:
+            head |= {"size": self.size, "base": self.base, "borrowed": self.borrowed}
+            own -= sum(length for _, length, _ in self.borrowed)
         text = json.dumps([head, self.members], separators=(",", ":")).encode("ascii")
-        return text + _END.pack(self.size, len(text), _WORD)
+        return text + _END.pack(own, len(text), _BORROWS if self.base else _WORD)
 
 
 #: What the last archives hold that this process has written or read; none is ever written anew.
@@ -84,7 +95,7 @@ def _key(archive: Path) -> tuple[Path, int, int]:
     return archive, seen.st_ino, seen.st_size
 
 
-def is_whole(archive: Path) -> bool:
+def has_end(archive: Path) -> bool:
     """Whether `archive` is there and ends as one that was written to its end."""
     try:
         with archive.open("rb") as file:
@@ -110,13 +121,14 @@ def read_contents(archive: Path) -> Contents | None:
         file.seek(size)
         text = file.read(length)
     head, rows = json.loads(zlib.decompress(text) if is_squeezed else text)
+    head["borrowed"] = tuple(map(tuple, head.get("borrowed", ())))
     members = tuple(
         [
             Member(path, mode, what, start, long, tuple(seen))
             for path, mode, what, start, long, seen in rows
         ]
     )
-    contents = Contents(size=size, members=members, **head)
+    contents = Contents(**{"size": size, **head}, members=members)
     remember(archive, contents)
     return contents
 
@@ -161,5 +173,5 @@ def _end(file: IO[bytes]) -> tuple[int, int, bool] | None:
         return None
     file.seek(size - _END.size)
     start, length, word = _END.unpack(file.read(_END.size))
-    is_ours = word in (_WORD, _SQUEEZED) and start + length + _END.size == size
+    is_ours = word in (_WORD, _SQUEEZED, _BORROWS) and start + length + _END.size == size
     return (start, length, word == _SQUEEZED) if is_ours else None

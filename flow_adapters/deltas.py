@@ -9,6 +9,7 @@ from typing import IO
 
 from attrs import frozen
 
+from flow_adapters.archives import archives_in
 from flow_adapters.contents import END_OF_TAR, Contents, changed, read_contents, stretches
 
 _PIECE = 256 << 10
@@ -58,7 +59,7 @@ class Deltas:
         """Read what `since` is likely to need, while its answer isn't wanted yet: this snapshot and the one before."""
         with suppress(OSError):
             self._read(self.archive)
-            others = (path for path in self.archive.parent.glob("*.tar") if path != self.archive)
+            others = (path for path in archives_in(self.archive.parent) if path != self.archive)
             self._read(max(others, key=lambda path: path.stat().st_mtime_ns, default=self.archive))
 
     def since(self, has: str, dirty: Collection[str]) -> Delta:
@@ -77,7 +78,7 @@ class Deltas:
         return Delta(tuple(stretches(members)), tuple(gone), completes=True)
 
     def _earlier(self, digest: str) -> Contents | None:
-        for path in self.archive.parent.glob("*.tar"):
+        for path in archives_in(self.archive.parent):
             if path.name.startswith(digest + "."):
                 return self._read(path)
         return None

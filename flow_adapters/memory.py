@@ -99,7 +99,7 @@ class UnpackedCode:
         """See `CodeStore.packing`."""
         from flow_adapters.packing_ahead import PackingAhead
 
-        return PackingAhead(lambda begun: self.pack(folder))
+        return PackingAhead(lambda begun, borrows: self.pack(folder))
 
     def signature(self, folder: str) -> str:
         """Return the folder's name: what is in it doesn't count here."""

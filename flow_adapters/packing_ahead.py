@@ -9,12 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
+from flow_adapters.archives import opened
 from flow_adapters.contents import read_contents
 from flow_core.domain.code import Bundle
 
 _PIECE = 256 << 10
-#: Takes the path of the archive that is begun; returns what is to be told how many bytes of its tar can be read.
-Begun = Callable[[Path], Callable[[int], None]]
+#: Takes the path of the archive that is begun, if it is a tar from its beginning; returns what is to be told how many
+#: bytes of it can be read.
+Begun = Callable[[Path | None], Callable[[int], None]]
+Pack = Callable[[Begun, Callable[[], bool]], Bundle]
 
 
 class Stopped(Exception):
@@ -22,20 +25,31 @@ class Stopped(Exception):
 
 
 class PackingAhead:
-    """Implements `ports.code.Packing` by calling `pack` in a thread of its own, which begins at once."""
+    """Implements `ports.code.Packing` by calling `pack` in a thread of its own, which begins at once.
 
-    def __init__(self, pack: Callable[[Begun], Bundle]) -> None:
+    It is also given what tells whether the archive may borrow: until somebody waits for a tar. `fill` returns a
+    snapshot with a tar as its archive, whatever the one that it is given has.
+    """
+
+    def __init__(self, pack: Pack, fill: Callable[[Bundle], Bundle] = lambda taken: taken) -> None:
+        self._fill = fill
         self._changed = threading.Condition()
         self._archive: Path | None = None
         self._size = 0
         self._bundle: Bundle | None = None
         self._error: BaseException | None = None
         self.is_stopped = False
+        self._is_tar_awaited = False
         self._thread = threading.Thread(target=self._run, args=(pack,), name="flow-packing")
         self._thread.start()
 
     def done(self) -> Bundle:
         """See `Packing.done`."""
+        self._is_tar_awaited = True
+        return self._fill(self.taken())
+
+    def taken(self) -> Bundle:
+        """See `Packing.taken`."""
         self._thread.join()
         if self._bundle is None:
             raise self._error or Stopped
@@ -47,7 +61,7 @@ class PackingAhead:
         return self._bundle is not None
 
     def pieces(self) -> Iterator[bytes]:
-        """See `Packing.pieces`; where a file that is open can't be moved, they come when it is over."""
+        """See `Packing.pieces`; where a file that is open can't be moved, or one borrows, they come when it is over."""
         with self._changed:
             self._changed.wait_for(lambda: self._archive is not None or self._is_over)
         with self._opened() as file:
@@ -70,22 +84,22 @@ class PackingAhead:
         if self._archive is not None:
             with suppress(FileNotFoundError):  # it has been moved to its place
                 return self._archive.open("rb")
-        archive = Path(self.done().location)
+        archive = Path(self.taken().location)
         contents = read_contents(archive)
         self._size = contents.size if contents is not None else 0
-        return archive.open("rb")
+        return opened(archive)
 
     def _size_past(self, place: int) -> int:
         """Wait until more than `place` can be read, or there is no more; return how much can be."""
         with self._changed:
             self._changed.wait_for(lambda: self._size > place or self._is_over)
         if self._size <= place:
-            self.done()
+            self.taken()
         return self._size
 
-    def _run(self, pack: Callable[[Begun], Bundle]) -> None:
+    def _run(self, pack: Pack) -> None:
         try:
-            bundle = pack(self._begun)
+            bundle = pack(self._begun, lambda: not self._is_tar_awaited)
         except BaseException as error:  # noqa: BLE001  (raised to who waits)
             self._error = error
         else:
@@ -93,8 +107,8 @@ class PackingAhead:
         with self._changed:
             self._changed.notify_all()
 
-    def _begun(self, archive: Path) -> Callable[[int], None]:
-        if sys.platform != "win32":
+    def _begun(self, archive: Path | None) -> Callable[[int], None]:
+        if archive is not None and sys.platform != "win32":
             with self._changed:
                 self._archive = archive
                 self._changed.notify_all()
@@ -103,6 +117,7 @@ class PackingAhead:
     def _told(self, size: int) -> None:
         if self.is_stopped:
             raise Stopped
-        with self._changed:
-            self._size = size
-            self._changed.notify_all()
+        if self._archive is not None:
+            with self._changed:
+                self._size = size
+                self._changed.notify_all()

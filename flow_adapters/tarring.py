@@ -1,8 +1,8 @@
 """Writes what was found in a folder as a tar, and tells what each member is.
 
 Members that are as they were in an earlier archive are copied from it in long stretches, which file systems do without
-reading; the others are read once, hashed and written in one go. Headers are GNU's. Those of the usual kind are made
-here, since tarfile takes longer for a header than for a small file.
+reading, or borrowed; the others are read once, hashed and written in one go. Headers are GNU's. Those of the usual kind
+are made here, since tarfile takes longer for a header than for a small file.
 
 What is written goes out in long pieces, and who reads the archive meanwhile is told how far it is.
 """
@@ -19,6 +19,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import IO
 
+from flow_adapters.archives import Run, Tar
 from flow_adapters.contents import BLOCK, END_OF_TAR, Contents, Member
 from flow_adapters.walking import Found, seen_of, unreadable
 from flow_adapters.writing_behind import WritingBehind
@@ -64,21 +65,22 @@ def write_tar(
     found: Sequence[Found],
     *,
     same: Sequence[Member | None] = (),
-    last: IO[bytes] | None = None,
+    last: Tar | None = None,
+    borrows: bool = False,
     began_ns: int = 0,
     tell: Callable[[int], None] = lambda size: None,
 ) -> Contents:
     """Write everything in `found`, and behind it what that is, which is returned, too.
 
-    What is in `same` at the place that it has in `found` is copied from the archive `last`. `tell` is called with how
-    many bytes can be read of the tar, again and again.
+    What is in `same` at the place that it has in `found` is copied from the archive `last`; with `borrows`, only what
+    isn't its base's. `tell` is called with how many bytes have been written, again and again.
 
     Raises:
         InvalidRequest: a file can't be read, or changed while it was.
     """
-    behind = WritingBehind(archive, last, tell)
+    behind = WritingBehind(archive, tell)
     try:
-        writing = _Writing(behind, os.fsencode(top))
+        writing = _Writing(behind, os.fsencode(top), last, borrows=borrows)
         digest = hashlib.sha256()
         members = []
         for each, old in zip_longest(found, same):
@@ -94,6 +96,8 @@ def write_tar(
             began_ns=began_ns,
             size=writing.size,
             members=tuple(members),
+            base=last.lender if borrows and last is not None else "",
+            borrowed=tuple(writing.borrowed),
         )
         footer = contents.footer()  # while there is still something to be copied
         behind.end()
@@ -112,8 +116,13 @@ def kept_mode(mode: int) -> int:
 class _Writing:
     """An archive under way: how long it is, and what still has to be copied into it."""
 
-    def __init__(self, behind: WritingBehind, root: bytes) -> None:
+    def __init__(
+        self, behind: WritingBehind, root: bytes, last: Tar | None, *, borrows: bool
+    ) -> None:
         self.size = 0
+        self.borrowed: list[tuple[int, int, int]] = []
+        self._last = last
+        self._borrows = borrows
         self._behind = behind
         self._root = root
         self._pieces: list[bytes] = []
@@ -131,11 +140,26 @@ class _Writing:
         return old if start == old.start else old._replace(start=start)
 
     def catch_up(self) -> None:
-        """Have what is due copied."""
-        if self._left:
-            self._flush()
-            self._behind.copy(self._from, self._left)
-            self._left = 0
+        """Have what is due copied, or borrow it."""
+        if not self._left:
+            return
+        assert self._last is not None
+        at = self.size - self._left
+        for run in self._last.runs(self._from, self._left):
+            if self._borrows and run.is_bases:
+                self._borrow(at, run)
+            else:
+                self._flush()
+                self._behind.copy(run)
+            at += run.length
+        self._left = 0
+
+    def _borrow(self, at: int, run: Run) -> None:
+        start, length, place = self.borrowed[-1] if self.borrowed else (0, 0, 0)
+        if (start + length, place + length) == (at, run.place) and length:
+            self.borrowed[-1] = (start, length + run.length, place)
+        else:
+            self.borrowed.append((at, run.length, run.place))
 
     def end(self) -> None:
         """Have what is still due written, and the end."""

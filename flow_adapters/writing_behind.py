@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import IO
 
+from flow_adapters.archives import Run
 from flow_core.errors import InvalidRequest
 
 _CHUNK = 1 << 20
@@ -16,19 +17,16 @@ _MOST_WAITING = 8
 
 
 class WritingBehind:
-    """Writes what it is given to `archive`, in order: bytes, and stretches of the archive `last`.
+    """Writes what it is given to `archive`, in order: bytes, and stretches of other files.
 
     `tell` is called, in the thread, with how many bytes can be read. What goes wrong there is raised by the next call.
     """
 
-    def __init__(
-        self, archive: IO[bytes], last: IO[bytes] | None, tell: Callable[[int], None]
-    ) -> None:
+    def __init__(self, archive: IO[bytes], tell: Callable[[int], None]) -> None:
         self._archive = archive
-        self._last = last
         self._tell = tell
         self._written = 0
-        self._due: queue.Queue[bytes | tuple[int, int] | None] = queue.Queue(_MOST_WAITING)
+        self._due: queue.Queue[bytes | Run | None] = queue.Queue(_MOST_WAITING)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="flow-archive")
         self._thread.start()
@@ -37,9 +35,9 @@ class WritingBehind:
         """Write bytes."""
         self._put(data)
 
-    def copy(self, start: int, length: int) -> None:
-        """Write `length` bytes of the last archive, from `start`."""
-        self._put((start, length))
+    def copy(self, run: Run) -> None:
+        """Write bytes that lie in another file."""
+        self._put(run)
 
     def end(self) -> None:
         """Return once all is written."""
@@ -53,7 +51,7 @@ class WritingBehind:
             self._due.put(None)
             self._thread.join()
 
-    def _put(self, piece: bytes | tuple[int, int]) -> None:
+    def _put(self, piece: bytes | Run) -> None:
         if self._error is not None:
             raise self._error
         self._due.put(piece)
@@ -67,27 +65,33 @@ class WritingBehind:
                     self._archive.write(piece)
                     self._written += len(piece)
                 else:
-                    self._copied(*piece)
+                    copy(piece, self._archive)
+                    self._written += piece.length
                 self._archive.flush()
                 self._tell(self._written)
             except BaseException as error:  # noqa: BLE001  (raised to who writes)
                 self._error = error
 
-    def _copied(self, place: int, left: int) -> None:
-        assert self._last is not None
-        source, target = self._last.fileno(), self._archive.fileno()
-        self._written += left
-        copy = getattr(os, "copy_file_range", None)
-        while left and copy is not None:
-            try:
-                done = copy(source, target, left, place)
-            except OSError:
-                break  # not between these file systems
-            place, left = place + done, left - done
-            if not done:
-                break
-        while left and (data := os.pread(source, min(left, _CHUNK), place)):
-            self._archive.write(data)
-            place, left = place + len(data), left - len(data)
-        if left:
-            raise InvalidRequest({"code": "the last snapshot was cut short; submit again"})
+
+def copy(run: Run, archive: IO[bytes]) -> None:
+    """Write bytes that lie in another file to `archive`, which holds nothing back yet.
+
+    Raises:
+        InvalidRequest: they don't.
+    """
+    place, left = run.place, run.length
+    quickly = getattr(os, "copy_file_range", None)
+    while left and quickly is not None:
+        try:
+            done = quickly(run.source.fileno(), archive.fileno(), left, place)
+        except OSError:
+            break  # not between these file systems
+        place, left = place + done, left - done
+        if not done:
+            break
+    run.source.seek(place)
+    while left and (data := run.source.read(min(left, _CHUNK))):
+        archive.write(data)
+        left -= len(data)
+    if left:
+        raise InvalidRequest({"code": "the last snapshot was cut short; submit again"})

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
+from flow_adapters.archives import opened
 from flow_adapters.deltas import Deltas
 from flow_adapters.ssh.openssh import OWN_FAILURE
 from flow_adapters.ssh.piped import Client, Way
 from flow_adapters.ssh.upload_talk import Talk, framed, head_of, tail_of
 from flow_core.domain.code import Bundle
-from flow_core.ports.code import Packing, whole
+from flow_core.ports.code import Packing, taken
 from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 
@@ -57,10 +58,10 @@ def _sent(bundle: Bundle | Packing, has: str, dirty: Sequence[str]) -> Iterator[
         yield head_of(None)
         yield from map(framed, bundle.pieces())
         yield framed(b"")
-    elif has != whole(bundle).digest:
-        archive = Path(whole(bundle).location)
+    elif has != taken(bundle).digest:
+        archive = Path(taken(bundle).location)
         delta = Deltas(archive).since(has, dirty)
         yield head_of(delta)
-        with archive.open("rb") as file:
+        with opened(archive) as file:
             yield from delta.pieces(file)
-    yield tail_of(whole(bundle))
+    yield tail_of(taken(bundle))

@@ -118,7 +118,7 @@ class SshShell:
 
     def _upload(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
         from flow_adapters.ssh.uploading import Upload, UploadJob
-        from flow_core.ports.code import whole
+        from flow_core.ports.code import taken
 
         upload = Upload(bundle, nodes)
 
@@ -127,7 +127,7 @@ class SshShell:
             return UploadJob(node, place, self._line(node, text), self._sudo_for(node), upload)
 
         yield from self._done(((node, partial(job, node)) for node in nodes), None)
-        whole(bundle)  # or says why not
+        taken(bundle)  # or says why not
 
     def attach(self, node: Node, line: str | None = None) -> int:
         """See `RemoteShell.attach`. OpenSSH's own client does it, where this machine has one."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from attrs import define, field
 
+from flow_adapters.archives import opened
 from flow_adapters.deltas import Delta, Deltas
 from flow_adapters.ssh.feeding import fed
 from flow_adapters.ssh.reasons import Lost
@@ -72,13 +73,13 @@ class Upload:
         packing = self._bundle
         if not (has or isinstance(packing, Bundle) or packing.is_done):
             return None
-        archive = Path((await self.whole()).location)
+        archive = Path((await self.taken()).location)
         if self._deltas is None:
             self._deltas = Deltas(archive)
         return self._deltas.since(has, dirty)
 
-    async def whole(self) -> Bundle:
-        """Return the snapshot once it is whole.
+    async def taken(self) -> Bundle:
+        """Return the snapshot once it is taken.
 
         Raises:
             Lost: packing failed.
@@ -86,7 +87,7 @@ class Upload:
         if isinstance(self._bundle, Bundle):
             return self._bundle
         try:
-            return await asyncio.to_thread(self._bundle.done)
+            return await asyncio.to_thread(self._bundle.taken)
         except FlowError as error:
             raise Lost(error.message) from error
 
@@ -98,7 +99,7 @@ class Upload:
                 yield piece
             yield framed(b"")
             return
-        with Path((await self.whole()).location).open("rb") as archive:
+        with opened(Path((await self.taken()).location)) as archive:
             for piece in delta.pieces(archive):
                 yield piece
 
@@ -159,8 +160,8 @@ class UploadJob:
 
     async def _pieces(self, said: asyncio.Queue[dict[str, Any]]) -> Feed:
         upload, state = self._upload, await said.get()
-        if state["has"] and state["has"] == (await upload.whole()).digest:
-            yield tail_of(await upload.whole())
+        if state["has"] and state["has"] == (await upload.taken()).digest:
+            yield tail_of(await upload.taken())
             return
         delta = await upload.lacking(state["has"], state["dirty"])
         source = upload.source(delta, self.node) if state["way"] else None
@@ -168,14 +169,14 @@ class UploadJob:
             yield head_of(delta)
             async for piece in upload.pieces(delta):
                 yield piece
-            yield tail_of(await upload.whole())
+            yield tail_of(await upload.taken())
         elif source.node is self.node:
             async for piece in self._shared(delta, source, said):
                 yield piece
         else:
             async for piece in self._taken(delta, source, said):
                 yield piece
-            yield tail_of(await upload.whole())
+            yield tail_of(await upload.taken())
 
     async def _shared(
         self, delta: Delta | None, source: _Source, said: asyncio.Queue[dict[str, Any]]
@@ -186,7 +187,7 @@ class UploadJob:
             yield head_of(delta, keep=True)
             async for piece in upload.pieces(delta):
                 yield piece
-            yield tail_of(await upload.whole())
+            yield tail_of(await upload.taken())
             kept = await said.get()
             source.path.set_result(str(kept["kept"]))
             if source.takers:

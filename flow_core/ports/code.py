@@ -17,16 +17,24 @@ class Packing(Protocol):
     """A snapshot that is being taken. Threads may share it."""
 
     def done(self) -> Bundle:
-        """Wait for its end and return it.
+        """Wait for its end and return it, with a tar as its archive.
 
         Raises:
             FlowError: what `CodeStore.pack` raises.
         """
         ...
 
+    def taken(self) -> Bundle:
+        """Wait until it is taken and kept, and return it as `done` does; its archive may borrow from an earlier one.
+
+        Such an archive is for who knows how to read it (`flow_adapters.archives`), and makes a large snapshot sooner
+        known; `done`, and `CodeStore.bundle` at any time, make it a tar of its own.
+        """
+        ...
+
     @property
     def is_done(self) -> bool:
-        """Whether there is nothing left to wait for."""
+        """Whether `taken` has nothing left to wait for."""
         ...
 
     def pieces(self) -> Iterator[bytes]:
@@ -95,3 +103,8 @@ class CodeStore(Protocol):
 def whole(bundle: Bundle | Packing) -> Bundle:
     """Return a snapshot once it is whole; raise as `Packing.done` does."""
     return bundle if isinstance(bundle, Bundle) else bundle.done()
+
+
+def taken(bundle: Bundle | Packing) -> Bundle:
+    """Return a snapshot once it is taken; raise as `Packing.taken` does."""
+    return bundle if isinstance(bundle, Bundle) else bundle.taken()

@@ -52,12 +52,11 @@ class _Noted:
 
     def done(self) -> Bundle:
         """See `Packing.done`."""
-        bundle = self._packing.done()
-        with self._lock:
-            if not self._is_told:
-                self._tell(bundle)
-                self._is_told = True
-        return bundle
+        return self._told(self._packing.done())
+
+    def taken(self) -> Bundle:
+        """See `Packing.taken`."""
+        return self._told(self._packing.taken())
 
     @property
     def is_done(self) -> bool:
@@ -71,6 +70,13 @@ class _Noted:
     def close(self) -> None:
         """See `Packing.close`."""
         self._packing.close()
+
+    def _told(self, bundle: Bundle) -> Bundle:
+        with self._lock:
+            if not self._is_told:
+                self._tell(bundle)
+                self._is_told = True
+        return bundle
 
 
 class Uploading:
@@ -140,7 +146,7 @@ class Uploading:
         problems: list[str] = []
         if is_there and (is_one or _due(ports, view) is None):
             problems = self._bring(old, nodes, packing)
-        bundle = packing.done()
+        bundle = packing.taken()
         if problems:
             raise NodeUnreachable(
                 "\n".join(problems), hint="the others have the files; repeat for the rest"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 import threading
 import zlib
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_adapters.archives import Tar
 from flow_adapters.contents import read_contents
 from flow_adapters.packing import TarCodeStore
 from flow_adapters.packing_ahead import PackingAhead, Stopped
@@ -61,7 +63,7 @@ def test_nothing_is_read_that_has_not_been_told(tmp_path_factory, parts):
     place.write_bytes(b"".join(parts))
     turns = [threading.Semaphore(0) for _ in parts]
 
-    def pack(begun):
+    def pack(begun, _borrows):
         tell, size = begun(place), 0
         for part, turn in zip(parts, turns, strict=True):
             assert turn.acquire(timeout=PATIENCE_S)
@@ -95,7 +97,7 @@ def test_a_snapshot_that_nobody_wants_leaves_nothing(code: Path, tmp_path: Path)
     reached, go_on = threading.Event(), threading.Event()
     real = TarCodeStore(store)
 
-    def pack(begun):
+    def pack(begun, _borrows):
         def slow(path):
             tell = begun(path)
 
@@ -142,7 +144,8 @@ def test_long_stretches_of_the_last_archive_are_copied_in_order(tmp_path: Path):
     (folder / "b").write_text("short")
     same = [each if each.path != "b" else None for each in before.members]
     told: list[int] = []
-    with (tmp_path / "before").open("rb") as last, (tmp_path / "after").open("wb") as archive:
+    last = Tar(tmp_path / "before", before)
+    with closing(last), (tmp_path / "after").open("wb") as archive:
         after = write_tar(archive, folder, walk(folder), same=same, last=last, tell=told.append)
     with (tmp_path / "fresh").open("wb") as archive:
         fresh = write_tar(archive, folder, walk(folder))

@@ -45,7 +45,7 @@ class Unpacked:
     def __init__(self, folder: str, store: Path) -> None:
         self._packing = TarCodeStore(store).packing(folder)
         self.is_done = False
-        self.done = self._packing.done
+        self.done, self.taken = self._packing.done, self._packing.taken
         self.pieces = self._packing.pieces
         self.close = self._packing.close
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flow_adapters.archives import BORROWS
+from flow_adapters.packing import TarCodeStore
 from flow_adapters.ssh import unpack
 from flow_adapters.ssh.upload_talk import framed
 from flow_core.domain.code import Bundle
 from flow_core.errors import FlowError, InvalidRequest
 from flow_core.ports.shell import NodeExit
-from tests.ssh.uploads import cut_out, listing, packed, shell, store, tree, uploaded
+from tests.ssh.uploads import cut_out, listing, packed, shell, store, tree, trusted, uploaded
 
 __all__ = ["shell", "store", "tree"]
 
@@ -34,6 +37,10 @@ class Slow:
             raise self.trouble
         self.is_done = True
         return self.bundle
+
+    def taken(self) -> Bundle:
+        """See `Packing.taken`."""
+        return self.done()
 
     def pieces(self) -> Iterator[bytes]:
         """See `Packing.pieces`; half of it comes in any case."""
@@ -71,6 +78,23 @@ def test_what_a_node_has_is_not_sent_again_by_one_who_packs(shell, node, tree, s
 
     assert [NodeExit(node, 0)] * 2 == [changed, same]
     assert listing(tree) == listing(tmp_path / "workspace")
+
+
+def test_what_a_snapshot_borrows_is_sent_too(shell, node, tree, tmp_path):
+    """From an archive that borrows, a node that has the last is brought what changed, and one that has none, all."""
+    store = TarCodeStore(tmp_path / "store", worth_borrowing=0)
+    (tree / "big").write_bytes(bytes(range(256)) * 8_000)
+    uploaded(shell, node, trusted(store.pack(str(tree))))
+    (tree / "new").write_text("new")
+    packing = store.packing(str(tree))
+    changed = uploaded(shell, node, packing)
+    as_changed = listing(tmp_path / "workspace")
+    shutil.rmtree(tmp_path / "workspace")
+    fresh = uploaded(shell, node, store.packing(str(tree)))
+
+    assert [NodeExit(node, 0)] * 2 == [changed, fresh]
+    assert BORROWS == Path(packing.taken().location).suffix
+    assert [listing(tree)] * 2 == [as_changed, listing(tmp_path / "workspace")]
 
 
 def test_a_snapshot_whose_packing_fails_changes_nothing(shell, node, tree, tmp_path):

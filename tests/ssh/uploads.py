@@ -8,6 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 
 from flow_adapters.contents import read_contents
 from flow_adapters.packing import TarCodeStore
@@ -16,6 +17,8 @@ from flow_core.domain.code import Bundle
 from flow_core.ports.code import Packing
 from flow_core.ports.shell import NodeExit, NodeLost
 from tests.ssh.conftest import Answer
+
+A_MINUTE_NS = 60_000_000_000
 
 
 def packed(folder: Path, where: Path, *, digest: str = "d1") -> Bundle:
@@ -90,4 +93,16 @@ def cut_out(bundle: Bundle, name: str) -> Bundle:
     data = bytearray(archive.read_bytes())
     data[member.start : member.start + member.length] = b"!" * member.length
     archive.write_bytes(data)
+    return bundle
+
+
+def trusted(bundle: Bundle) -> Bundle:
+    """The snapshot as if its files had been old when they were read, so that the next doesn't read them anew."""
+    archive = Path(bundle.location)
+    contents = read_contents(archive)
+    assert contents is not None
+    own = archive.read_bytes()[: contents.size - sum(each[1] for each in contents.borrowed)]
+    aged = archive.with_name("aged")
+    aged.write_bytes(own + evolve(contents, began_ns=contents.began_ns + A_MINUTE_NS).footer())
+    aged.replace(archive)
     return bundle
