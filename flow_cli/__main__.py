@@ -5,7 +5,9 @@ once more through everything when the interpreter goes. A process that lasts sti
 """
 
 import gc
-from collections.abc import Callable
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
 
 #: New objects between two looks for garbage; Python's own number is 700. Loading `submit` makes 70,000.
 OBJECTS = 50_000
@@ -25,13 +27,28 @@ def alone(work: Callable[[], int]) -> int:
         gc.freeze()
 
 
+def begun_ahead(words: Sequence[str], environ: Mapping[str, str], work: Callable[[], int]) -> int:
+    """Do `work`, for which a login to the task's node may begin before anything else is loaded."""
+    from flow_adapters import ssh_ahead
+
+    login = ssh_ahead.begin(words, environ)
+    try:
+        return work()
+    finally:
+        if login is not None:
+            login.close()
+
+
 def _flow() -> int:
+    words = sys.argv[1:]
+    return begun_ahead(words, os.environ, _run) if words[:1] in (["logs"], ["ssh"]) else _run()
+
+
+def _run() -> int:
     from flow_cli.app import main as run
 
     return run()
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.exit(main())

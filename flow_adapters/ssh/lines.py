@@ -32,6 +32,8 @@ _KNOWN_TERM = (
     "if [ -t 1 ] && command -v infocmp >/dev/null 2>&1 && ! infocmp >/dev/null 2>&1; "
     "then export TERM=xterm-256color; fi"
 )
+#: Becomes the line that its input is, if any.
+WAITS = 'set -- "$(cat)" && [ -n "$1" ] && exec sh -c "$1"'
 _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 

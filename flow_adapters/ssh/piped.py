@@ -71,7 +71,8 @@ class Late(Exception):
 class Client:
     """OpenSSH's client at work on a line that keeps its code: what is said there, and how it ended.
 
-    It is no child of the terminal's, so Ctrl-C reaches the command on the node alone, when the client is closed.
+    It is no child of the terminal's, so Ctrl-C reaches the command on the node alone, when the client is closed. One
+    that has `begun` with these very words is taken over.
 
     Raises:
         OSError: it can't be started.
@@ -85,12 +86,13 @@ class Client:
         has_input: bool = False,
         keeps_door: bool = False,
         timeout_s: float | None = None,
+        begun: subprocess.Popen[bytes] | None = None,
     ) -> None:
         self._way = way
         self._ends = None if timeout_s is None else time.monotonic() + timeout_s
         self._head, self._tail = Head(), Tail()
         pipe = subprocess.PIPE
-        self._ssh = subprocess.Popen(
+        self._ssh = begun or subprocess.Popen(
             way.words(line, keeps_door=keeps_door), bufsize=0, stdin=pipe if has_input else subprocess.DEVNULL,
             stdout=pipe, stderr=pipe, start_new_session=True,
         )  # fmt: skip

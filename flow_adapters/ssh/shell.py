@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from flow_adapters.ssh.doors import Doors
 from flow_adapters.ssh.early import Early
 from flow_adapters.ssh.lines import call_line, terminal_line
+from flow_adapters.ssh.lone import LoneCalls
 from flow_adapters.ssh.openssh import (
     OWN_FAILURE,
     on_the_way,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
     from flow_adapters.ssh.inside import Inside
     from flow_adapters.ssh.piped import Way
+    from flow_adapters.ssh_ahead import Ahead
     from flow_core.domain.code import Bundle
     from flow_core.ports.code import Packing
     from flow_core.ports.ssh import KeyChange
@@ -54,7 +56,7 @@ class SshShell:
     agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
     `ask_passphrase` is called in the caller's thread. `sudo` is put before what runs for users other than root; empty,
     everything runs as the user who logs in. `ssh` is OpenSSH's client, for terminals, lone calls and uploads to one
-    node; None does without.
+    node; None does without. `ahead` is a login that this process began before it had loaded, if it did.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class SshShell:
         sudo: Sequence[str] = SUDO,
         flow_home: str | None = None,
         ssh: str | None = "ssh",
+        ahead: Ahead | None = None,
     ) -> None:
         from flow_adapters.ssh.room import Room
 
@@ -83,8 +86,8 @@ class SshShell:
         self._flow_home = flow_home
         self._ssh = ssh
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
-        self._called_before: set[str] = set()
         self._doors = Doors()
+        self._lone = LoneCalls(doors=self._doors, ahead=ahead, way=self._way, line=self._line)
         self._early = Early(self._ssh_folder / "config")
         self._lock = threading.Lock()
         self._inside: Inside | None = None
@@ -297,25 +300,8 @@ class SshShell:
         return Way(self._ssh, node, options, self._sudo_for(node), door, keeps)
 
     def _called(self, call: Call, timeout_s: float | None) -> Events:
-        """Run a call by OpenSSH's client, once for each node: whoever comes again is better off with a connection.
-
-        What has just uploaded there, and waits, becomes the call: to log in takes longer than most calls.
-        """
-        from flow_adapters.ssh.piped import attended, called
-
-        node = call.node
-        waiting = self._doors.taken(node)
-        way = None if waiting is not None or node.id in self._called_before else self._way(node)
-        self._called_before.add(node.id)
-        if waiting is not None:
-            waiting.go_on(call.line, timeout_s=timeout_s)
-            yield from attended(waiting, node, timeout_s=timeout_s)
-            return
-        if way is not None:
-            line = self._line(node, call.line, keeps_code=True)
-            if (yield from called(way, line, timeout_s=timeout_s)):
-                return
-        yield from self._run_many([call], timeout_s)
+        if not (yield from self._lone.run(call, timeout_s)):
+            yield from self._run_many([call], timeout_s)
 
     def _uploaded(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
         """Send a snapshot to one node, by OpenSSH's client where no connection of ours is there yet."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from flow_adapters.deltas import Delta
 from flow_adapters.node_texts import with_looks
-from flow_adapters.ssh.lines import python_line
+from flow_adapters.ssh.lines import WAITS, python_line
 from flow_core.domain.allocation import Node
 from flow_core.domain.code import Bundle
 from flow_core.domain.run import Stream
@@ -19,7 +19,7 @@ from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 _TAIL = 2_000
 #: What the line of an upload that stays says once all is there; then it becomes the line that is its further input.
-_STAY = """ && echo '{"there": true}' && set -- "$(cat)" && [ -n "$1" ] && exec sh -c "$1"
+_STAY = f""" && echo '{{"there": true}}' && {WAITS}
 """
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from flow_core.domain.run import LogChunk
 from flow_core.errors import NodeUnreachable, NotFound, Transient
-from flow_core.services.looking import logs_of, rest_of_log
+from flow_core.services.looking import last_reports, logs_of, rest_of_log
 from flow_core.services.polling import intervals
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ def stream(
     offsets = {
         rank: 0 if tail is None else _tail_offset(ports, record, rank, tail) for rank in wanted
     }
+    if tail is not None and tail <= 0 and not follow:
+        return
     waits = intervals(ports.provider.limits.poll_s)
     while offsets:
         # The order matters: what was written before the task was seen to have ended is read after.
@@ -148,6 +150,6 @@ def _between(
 def _end(ports: Ports, record: TaskRecord, rank: int) -> int:
     if record.bid_id is None:
         return 0
-    reports = logs_of(ports).reports([record.bid_id])[record.bid_id]
+    reports = last_reports(ports, record.bid_id)
     said = next((report.log_bytes for report in reports if report.rank == rank), 0)
     return max(said, ports.log_keep.size(record.bid_id, rank))

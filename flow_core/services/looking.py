@@ -54,7 +54,7 @@ def look(
 
 
 def last_reports(ports: Ports, bid_id: str) -> tuple[RunReport, ...]:
-    """Return what the nodes of one bid last said, for who asks them nothing afterwards."""
+    """Return what the nodes of one bid last said, for who asks them little afterwards."""
     if ports.provider.logs is not None:
         return ports.provider.logs.reports([bid_id])[bid_id]
     return _node_logs(ports).reports([bid_id], lone=True)[bid_id]

@@ -73,11 +73,14 @@ def connect(context: ProviderContext) -> Provider:
 
 
 def _shell(state: Path, private: str | None) -> SshShell:
+    from flow_adapters import ssh_ahead
     from flow_adapters.ssh import SshShell
     from flow_adapters.ssh.asking import ask_at_terminal
 
     keys = [Path(private).expanduser()] if private else ()
-    return SshShell(state_dir=state, keys=keys, ask_passphrase=ask_at_terminal)
+    return SshShell(
+        state_dir=state, keys=keys, ask_passphrase=ask_at_terminal, ahead=ssh_ahead.own()
+    )
 
 
 def _key(context: ProviderContext, origin: str) -> str | None:

@@ -8,6 +8,7 @@ once the watcher has been there.
 from __future__ import annotations
 
 import getpass
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,7 @@ class _Site:
         """Follow the log as a whole process, into a file; or read as `words` say."""
         environ = surroundings(HOME=str(self.folder), PYTHONPATH=str(ROOT))
         environ.pop("SSH_AUTH_SOCK", None)
+        shutil.rmtree(self.folder / "cloud" / "logs", ignore_errors=True)
         flow = [sys.executable, "-m", "tests.benchmarks.flow_in_cloud", str(self._cloud())]
         return self._whole([*flow, "logs", "train", *(words or ["-f"])], environ, not words)
 
@@ -94,10 +96,12 @@ class _Site:
         return took
 
     def _cloud(self) -> Path:
-        folder = Path(tempfile.mkdtemp(dir=self.folder))
+        folder = self.folder / "cloud"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / "flow-home").symlink_to(self.home)
+            (folder / "state").symlink_to(self.folder / "state")
         cloud = Cloud(folder=str(folder), key=str(self.sshd.user_key), ports=[self.sshd.port])
-        (folder / "flow-home").symlink_to(self.home)
-        (folder / "state").symlink_to(self.folder / "state")
         return cloud.saved(folder / "cloud.json")
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
+from flow_adapters import ssh_ahead
 from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.later import later
@@ -26,6 +27,7 @@ from flow_adapters.ssh import SshShell
 from flow_adapters.ssh.asking import ask_at_terminal
 from flow_adapters.vault import HeldVault
 from flow_adapters.wiring import Unwatched
+from flow_cli.__main__ import begun_ahead
 from flow_cli.app import cli
 from flow_cli.invocation import Invocation
 from flow_core.domain.allocation import Address, Allocation, Node, NodeState
@@ -82,6 +84,7 @@ class Cloud:
             ssh=self.ssh,
             ask_passphrase=ask_at_terminal,
             connect_timeout_s=self.connect_timeout_s,
+            ahead=ssh_ahead.own(),
         )
 
     def session(self, shell: SshShell | None = None, **ports: Any) -> Session:
@@ -217,7 +220,14 @@ def main(words: Sequence[str]) -> int:
         "FLOW_CONFIG_DIR": str(Path(cloud.folder) / "config"),
     }
     invocation = Invocation(connect=lambda *_: cloud.session(), environ=environ)
-    code: int = cli.main(list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation)
+
+    def run() -> int:
+        found: int = cli.main(
+            list(words[1:]), prog_name="flow", standalone_mode=False, obj=invocation
+        )
+        return found
+
+    code = begun_ahead(words[1:], environ, run)
     write_peak(cloud)
     return code
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -94,3 +95,39 @@ def shell(make_shell: MakeShell) -> SshShell:
 def node(sshd: Sshd) -> Node:
     """The server, as a node."""
     return a_node(sshd.port)
+
+
+class Met:
+    """A program in the place of OpenSSH's client, which notes that it was called and becomes it; the node is known."""
+
+    def __init__(self, make_shell, node, folder) -> None:
+        self.make_shell, self.notes = make_shell, folder / "notes"
+        self.program = folder / "ssh"
+        self.program.write_text(
+            f"#!/bin/sh\necho >>'{self.notes}'\nexec {shutil.which('ssh')} \"$@\"\n"
+        )
+        self.program.chmod(0o755)
+        assert 0 == Answer(make_shell(), node, "true").code
+
+    def shell(self) -> SshShell:
+        """A shell without a connection yet."""
+        return self.make_shell(ssh=str(self.program))
+
+    @property
+    def calls(self) -> int:
+        """How often OpenSSH's client was called."""
+        return self.notes.read_text().count("\n") if self.notes.exists() else 0
+
+
+@pytest.fixture
+def met(make_shell, node, tmp_path) -> Met:
+    """OpenSSH's client, counted."""
+    return Met(make_shell, node, tmp_path)
+
+
+def lone(met: Met, node, line: str, **more: object) -> Answer:
+    """What the first call of a shell comes to, which OpenSSH's client made."""
+    before = met.calls
+    answer = Answer(met.shell(), node, line, lone=True, **more)
+    assert met.calls > before
+    return answer

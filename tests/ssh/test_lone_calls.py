@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from contextlib import closing
 from pathlib import Path
 
@@ -13,45 +12,9 @@ from hypothesis import strategies as st
 from flow_adapters.ssh import SshShell
 from flow_adapters.ssh.lines import Head, Tail
 from flow_core.ports.shell import Call, NodeExit, NodeLost, NodeOutput
-from tests.ssh.conftest import Answer, a_node
+from tests.ssh.conftest import Answer, a_node, lone
 from tests.ssh.test_ending import PIDS, living, pids_of
 from tests.ssh.uploads import packed
-
-
-class Met:
-    """A program in the place of OpenSSH's client, which notes that it was called and becomes it; the node is known."""
-
-    def __init__(self, make_shell, node, folder) -> None:
-        self.make_shell, self.notes = make_shell, folder / "notes"
-        self.program = folder / "ssh"
-        self.program.write_text(
-            f"#!/bin/sh\necho >>'{self.notes}'\nexec {shutil.which('ssh')} \"$@\"\n"
-        )
-        self.program.chmod(0o755)
-        assert 0 == Answer(make_shell(), node, "true").code
-
-    def shell(self) -> SshShell:
-        """A shell without a connection yet."""
-        return self.make_shell(ssh=str(self.program))
-
-    @property
-    def calls(self) -> int:
-        """How often OpenSSH's client was called."""
-        return self.notes.read_text().count("\n") if self.notes.exists() else 0
-
-
-@pytest.fixture
-def met(make_shell, node, tmp_path) -> Met:
-    """OpenSSH's client, counted."""
-    return Met(make_shell, node, tmp_path)
-
-
-def lone(met: Met, node, line: str, **more: object) -> Answer:
-    """What the first call of a shell comes to, which OpenSSH's client made."""
-    before = met.calls
-    answer = Answer(met.shell(), node, line, lone=True, **more)
-    assert met.calls > before
-    return answer
 
 
 def test_the_first_lone_call_is_openssh_s(met, node, tmp_path, monkeypatch):

@@ -1,0 +1,80 @@
+"""Calls to one node by OpenSSH's client: by one that waits there already, by one that began early, or by a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Protocol
+
+from flow_adapters.ssh.doors import Doors
+from flow_adapters.ssh.lines import WAITS
+from flow_core.domain.allocation import Node
+from flow_core.ports.shell import Call, NodeEvent
+
+if TYPE_CHECKING:
+    from flow_adapters.ssh.piped import Client, Way
+    from flow_adapters.ssh_ahead import Ahead
+
+
+class MakeLine(Protocol):
+    """Returns the line that a node's login shell is given for a line of a call's."""
+
+    def __call__(self, node: Node, line: str, *, keeps_code: bool) -> str:
+        """Make it."""
+        ...
+
+
+class LoneCalls:
+    """Each node is called so once: whoever comes again is better off with a connection of ours.
+
+    `way` says how OpenSSH's client reaches a node, None where it can't. Threads may share one.
+    """
+
+    def __init__(
+        self,
+        *,
+        doors: Doors,
+        ahead: Ahead | None,
+        way: Callable[[Node], Way | None],
+        line: MakeLine,
+    ) -> None:
+        self._doors = doors
+        self._ahead = ahead
+        self._way = way
+        self._line = line
+        self._called_before: set[str] = set()
+
+    def run(self, call: Call, timeout_s: float | None) -> Generator[NodeEvent, None, bool]:
+        """Yield what happens; return whether anything did, for where not the call is to be made another way.
+
+        What has just uploaded there, and waits, becomes the call: to log in takes longer than most calls.
+        """
+        from flow_adapters.ssh.piped import attended, called
+
+        node = call.node
+        waiting = self._doors.taken(node)
+        way = None if waiting is not None or node.id in self._called_before else self._way(node)
+        begun = self._begun(way) if way is not None else None
+        if begun is None:  # what began early was there for nothing, and is not counted
+            self._called_before.add(node.id)
+        client = waiting or begun
+        if client is not None:
+            client.go_on(call.line, timeout_s=timeout_s)
+            has_come = yield from attended(client, node, timeout_s=timeout_s)
+        elif way is not None:
+            line = self._line(node, call.line, keeps_code=True)
+            has_come = yield from called(way, line, timeout_s=timeout_s)
+        else:
+            return False
+        if has_come and way is not None and self._ahead is not None:
+            self._ahead.note(self._words_ahead(way))
+        return has_come or waiting is not None
+
+    def _begun(self, way: Way) -> Client | None:
+        """Return the client that began before this process had loaded, if it went this way."""
+        from flow_adapters.ssh.piped import Client
+
+        process = self._ahead.taken(self._words_ahead(way)) if self._ahead is not None else None
+        return None if process is None else Client(way, WAITS, has_input=True, begun=process)
+
+    def _words_ahead(self, way: Way) -> list[str]:
+        return way.words(self._line(way.node, WAITS, keeps_code=True))

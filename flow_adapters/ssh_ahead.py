@@ -1,0 +1,118 @@
+"""One login to a node, begun before the rest of a command has loaded.
+
+`flow logs TASK` and `flow ssh TASK -- COMMAND` load, ask the provider where the task's nodes are, and log in to one:
+each takes about as long as the others. Where one of them was used before, the next begins with what that one came to:
+the very command of OpenSSH's client, which logs in and waits for a line. Once it is known where the node is and how it
+is reached, what has begun is taken if it is, word for word, what would be begun now; else it is ended, and nobody has
+heard of it. So nothing that was kept is relied on: not the address, the key, the settings, nor whose node it was.
+
+What a node sees of one that isn't taken is a login that ends. A host that has the address now shows another key than
+the one pinned to the node, and is told nothing.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from flow_adapters.files import write_whole
+from flow_adapters.places import made, state_dir
+from flow_core.errors import FlowError
+
+#: Commands whose second word is a task, and that log in to a node of it.
+VERBS = ("logs", "ssh")
+#: How many tasks' are kept.
+KEPT = 64
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: How long an end is waited for that was asked for.
+_END_S = 5.0
+
+
+class Ahead:
+    """At most one login, kept in the file `place` for the next process like this one."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        self._words: list[str] = []
+        self._begun: subprocess.Popen[bytes] | None = None
+        self._is_noted = False
+
+    def begin(self) -> None:
+        """Begin what is kept, if anything is."""
+        try:
+            self._words = self._place.read_text("utf-8", "surrogateescape").split("\0")
+            self._begun = begun(self._words)
+        except (OSError, ValueError):
+            self._words = []
+
+    def taken(self, words: Sequence[str]) -> subprocess.Popen[bytes] | None:
+        """Return what has begun if these are its words, and it runs; it is the caller's from now on."""
+        process = self._begun
+        if process is None or list(words) != self._words or process.poll() is not None:
+            return None
+        self._begun = None
+        return process
+
+    def note(self, words: Sequence[str]) -> None:
+        """Keep the words that logged in, for the next process; the first node counts."""
+        if self._is_noted:
+            return
+        self._is_noted = True
+        if list(words) == self._words:
+            return
+        with suppress(OSError, FlowError):  # a full disk: the next one begins later
+            text = "\0".join(words).encode("utf-8", "surrogateescape")
+            write_whole(made(self._place.parent) / self._place.name, text, mode=0o600)
+            kept = sorted(self._place.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+            for old in kept[:-KEPT]:
+                old.unlink()
+
+    def close(self) -> None:
+        """End what nobody took, and don't begin it again."""
+        process, self._begun = self._begun, None
+        if process is None:
+            return
+        if not self._is_noted:
+            with suppress(OSError):
+                self._place.unlink()
+        process.kill()
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_END_S)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def begun(words: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Begin OpenSSH's client for a line that waits for another, in a session that no Ctrl-C reaches."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
+
+
+#: This process's own.
+_own: Ahead | None = None
+
+
+def begin(words: Sequence[str], environ: Mapping[str, str]) -> Ahead | None:
+    """Begin what the last process with such `words` came to, if they name a task that is logged in to."""
+    global _own
+    if sys.platform == "win32" or len(words) < 2 or not _NAME.fullmatch(words[1]):
+        return None
+    if words[0] not in VERBS or (
+        words[0] == "ssh" and "--" not in words
+    ):  # a terminal has a login of its own
+        return None
+    _own = Ahead(state_dir(environ) / "ahead" / words[1])
+    _own.begin()
+    return _own
+
+
+def own() -> Ahead | None:
+    """Return what `begin` made in this process."""
+    return _own
