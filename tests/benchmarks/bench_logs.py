@@ -2,7 +2,8 @@
 
 The log was written by the node helper itself, and is read through a real sshd. Both write to a file. What a process
 takes to read nothing is told too, since starting Python is most of it. The node's host key is known to both, as it is
-once the watcher has been there.
+once the watcher has been there. The task was looked at before, so that the login begins ahead; what it takes to look at
+one for the first time is told, too.
 """
 
 from __future__ import annotations
@@ -38,10 +39,12 @@ def following(effort: Effort) -> list[Measured]:
     with _site(LINES // 10 if effort.is_quick else LINES) as site:
         ways = {
             "flow": site.flow,
+            "first": site.first,
             "cat": site.cat,
             "no flow": lambda: site.flow("--tail", "0"),
             "no cat": lambda: site.cat("true"),
         }
+        site.flow()  # meets the node
         found = by_turns(ways, runs=min(effort.runs, ROUNDS))
         size = (site.home / "log").stat().st_size / 1e6
     took, peer = median(found["flow"]), median(found["cat"])
@@ -54,6 +57,13 @@ def following(effort: Effort) -> list[Measured]:
             peer=peer,
             note=f"at most {SHARE} × ssh host cat, which took {peer:.2f} s for {size:.0f} MB",
             runs=found["flow"],
+        ),
+        Measured(
+            name="the same, of a task that wasn't looked at before",
+            value=median(found["first"]),
+            peer=peer,
+            note="no login begins ahead",
+            runs=found["first"],
         ),
         Measured(
             name="the same, but for reading nothing",
@@ -79,6 +89,11 @@ class _Site:
         shutil.rmtree(self.folder / "cloud" / "logs", ignore_errors=True)
         flow = [sys.executable, "-m", "tests.benchmarks.flow_in_cloud", str(self._cloud())]
         return self._whole([*flow, "logs", "train", *(words or ["-f"])], environ, not words)
+
+    def first(self) -> float:
+        """Follow it as who has never looked at the task."""
+        shutil.rmtree(self.folder / "state" / "ahead", ignore_errors=True)
+        return self.flow()
 
     def cat(self, line: str = "") -> float:
         """Read the same file by OpenSSH; or run `line`."""
