@@ -1,10 +1,11 @@
 """One login to a node, begun before the rest of a command has loaded.
 
 `flow logs TASK` and `flow ssh TASK -- COMMAND` load, ask the provider where the task's nodes are, and log in to one:
-each takes about as long as the others. Where one of them was used before, the next begins with what that one came to:
-the very command of OpenSSH's client, which logs in and waits for a line. Once it is known where the node is and how it
-is reached, what has begun is taken if it is, word for word, what would be begun now; else it is ended, and nobody has
-heard of it. So nothing that was kept is relied on: not the address, the key, the settings, nor whose node it was.
+each takes about as long as the others. Where the watcher knows the node, or such a command was there before, the next
+begins with the very command of OpenSSH's client that would do, which logs in and waits for a line. Once it is known
+where the node is and how it is reached, what has begun is taken if it is, word for word, what would be begun now; else
+it is ended, and nobody has heard of it. So nothing that was kept is relied on: not the address, the key, the settings,
+nor whose node it was.
 
 What a node sees of one that isn't taken is a login that ends. A host that has the address now shows another key than
 the one pinned to the node, and is told nothing.
@@ -62,14 +63,8 @@ class Ahead:
         if self._is_noted:
             return
         self._is_noted = True
-        if list(words) == self._words:
-            return
-        with suppress(OSError, FlowError):  # a full disk: the next one begins later
-            text = "\0".join(words).encode("utf-8", "surrogateescape")
-            write_whole(made(self._place.parent) / self._place.name, text, mode=0o600)
-            kept = sorted(self._place.parent.iterdir(), key=lambda path: path.stat().st_mtime)
-            for old in kept[:-KEPT]:
-                old.unlink()
+        if list(words) != self._words:
+            keep(self._place, words)
 
     def close(self) -> None:
         """End what nobody took, and don't begin it again."""
@@ -87,16 +82,46 @@ class Ahead:
                 stream.close()
 
 
+#: What this process began.
+_own: Ahead | None = None
+
+
+class Logins:
+    """The logins that are kept in `folder`, by their tasks' names, and this process's own."""
+
+    def __init__(self, folder: Path, own: Ahead | None = None) -> None:
+        self._folder = folder
+        self.own = own or _own
+        self._kept: dict[str, Sequence[str]] = {}
+
+    def keep(self, task: str, words: Sequence[str]) -> None:
+        """Have the next process that looks at the task begin with these words; known ones cost nothing."""
+        if _NAME.fullmatch(task) and self._kept.get(task) != words:
+            self._kept[task] = words
+            keep(self._folder / task, words)
+
+
+def keep(place: Path, words: Sequence[str]) -> None:
+    """Write the words of a login down; where that can't be done, the next one begins later."""
+    with suppress(OSError, FlowError):
+        text = "\0".join(words).encode("utf-8", "surrogateescape")
+        write_whole(made(place.parent) / place.name, text, mode=0o600)
+        kept = sorted(place.parent.iterdir(), key=lambda path: path.stat().st_mtime)
+        for old in kept[:-KEPT]:
+            old.unlink()
+
+
+def folder_of(state: Path) -> Path:
+    """Return where logins are kept below the state folder."""
+    return state / "ahead"
+
+
 def begun(words: Sequence[str]) -> subprocess.Popen[bytes]:
     """Begin OpenSSH's client for a line that waits for another, in a session that no Ctrl-C reaches."""
     pipe = subprocess.PIPE
     return subprocess.Popen(
         words, bufsize=0, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
     )
-
-
-#: This process's own.
-_own: Ahead | None = None
 
 
 def begin(words: Sequence[str], environ: Mapping[str, str]) -> Ahead | None:
@@ -108,11 +133,6 @@ def begin(words: Sequence[str], environ: Mapping[str, str]) -> Ahead | None:
         words[0] == "ssh" and "--" not in words
     ):  # a terminal has a login of its own
         return None
-    _own = Ahead(state_dir(environ) / "ahead" / words[1])
+    _own = Ahead(folder_of(state_dir(environ)) / words[1])
     _own.begin()
-    return _own
-
-
-def own() -> Ahead | None:
-    """Return what `begin` made in this process."""
     return _own

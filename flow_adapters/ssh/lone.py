@@ -66,15 +66,16 @@ class LoneCalls:
         else:
             return False
         if has_come and way is not None and self._ahead is not None:
-            self._ahead.note(self._words_ahead(way))
+            self._ahead.note(self.words_ahead(way))
         return has_come or waiting is not None
 
     def _begun(self, way: Way) -> Client | None:
         """Return the client that began before this process had loaded, if it went this way."""
         from flow_adapters.ssh.piped import Client
 
-        process = self._ahead.taken(self._words_ahead(way)) if self._ahead is not None else None
+        process = self._ahead.taken(self.words_ahead(way)) if self._ahead is not None else None
         return None if process is None else Client(way, WAITS, has_input=True, begun=process)
 
-    def _words_ahead(self, way: Way) -> list[str]:
+    def words_ahead(self, way: Way) -> list[str]:
+        """Return the words of a client that waits for a call's line."""
         return way.words(self._line(way.node, WAITS, keeps_code=True))

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from flow_adapters.ssh.fanout import Job
     from flow_adapters.ssh.inside import Inside
     from flow_adapters.ssh.piped import Way
-    from flow_adapters.ssh_ahead import Ahead
+    from flow_adapters.ssh_ahead import Logins
     from flow_core.domain.code import Bundle
     from flow_core.ports.code import Packing
     from flow_core.ports.ssh import KeyChange
@@ -56,7 +56,7 @@ class SshShell:
     agent's; without any, the usual ones of `home/.ssh` are. `home` is where `.ssh/config` is looked for.
     `ask_passphrase` is called in the caller's thread. `sudo` is put before what runs for users other than root; empty,
     everything runs as the user who logs in. `ssh` is OpenSSH's client, for terminals, lone calls and uploads to one
-    node; None does without. `ahead` is a login that this process began before it had loaded, if it did.
+    node; None does without. `logins` are those that begin before a process has loaded; none do without.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class SshShell:
         sudo: Sequence[str] = SUDO,
         flow_home: str | None = None,
         ssh: str | None = "ssh",
-        ahead: Ahead | None = None,
+        logins: Logins | None = None,
     ) -> None:
         from flow_adapters.ssh.room import Room
 
@@ -87,7 +87,13 @@ class SshShell:
         self._ssh = ssh
         self._ways: dict[str, Mapping[str, Sequence[str]]] = {}
         self._doors = Doors()
-        self._lone = LoneCalls(doors=self._doors, ahead=ahead, way=self._way, line=self._line)
+        self._logins = logins
+        self._lone = LoneCalls(
+            doors=self._doors,
+            ahead=logins.own if logins is not None else None,
+            way=self._way,
+            line=self._line,
+        )
         self._early = Early(self._ssh_folder / "config")
         self._lock = threading.Lock()
         self._inside: Inside | None = None
@@ -223,6 +229,12 @@ class SshShell:
 
         return introductions(nodes, hosts, known=self.known_nodes)
 
+    def foresee(self, task: str, node: Node) -> None:
+        """See `ports.ssh.Ssh.foresee`."""
+        way = self._way(node, is_called=False)
+        if way is not None and self._logins is not None:
+            self._logins.keep(task, self._lone.words_ahead(way))
+
     def change(self, node: Node) -> KeyChange | None:
         """See `ports.ssh.Ssh.change`."""
         from flow_core.ports.ssh import KeyChange
@@ -281,15 +293,15 @@ class SshShell:
             if left and self._room.runs(fan.loop):
                 self._room.run(fan.end())
 
-    def _way(self, node: Node, *, keeps_door: bool = False) -> Way | None:
-        """Return how OpenSSH's client reaches a node that is known and that no connection of ours leads to."""
+    def _way(self, node: Node, *, keeps_door: bool = False, is_called: bool = True) -> Way | None:
+        """Return how OpenSSH's client reaches a node that is known; one that `is_called` has no connection of ours."""
         from flow_adapters.ssh.algorithms import preferring
         from flow_adapters.ssh.piped import Way
 
         if (
             sys.platform == "win32"  # whose pipes can't be waited for together
             or self._ssh is None
-            or self._inside is not None
+            or (is_called and self._inside is not None)
             or node.address is None
             or self.known_nodes.key_of(node.id) is None
             or shutil.which(self._ssh) is None

@@ -46,6 +46,13 @@ class Ssh(Protocol):
         """
         ...
 
+    def foresee(self, task: str, node: Node) -> None:
+        """Let the next command that looks at a task, by its name, log in to this node of it sooner.
+
+        Nothing is asked of the node, and nobody has to follow it. A node whose host key isn't pinned is passed over.
+        """
+        ...
+
     def change(self, node: Node) -> KeyChange | None:
         """Return what the last refusal of the node's host key was about; None where it wasn't refused."""
         ...

@@ -80,8 +80,7 @@ def with_reservations(provider: Provider) -> Provider:
     role = provider.reservations
     if role is None or provider.logs is not None or isinstance(provider.market, _Market):
         return provider
-    fleet = _Fleet(provider.fleet)
-    shell = _Shell(provider.shell)
+    fleet, shell = _Fleet(provider.fleet), _Shell(provider.shell)
     return evolve(
         provider,
         market=_Market(provider.market, role, fleet, shell),
@@ -356,10 +355,12 @@ class _Ssh:
         return {told[each]: reason for each, reason in found.items()}
 
     def introductions(self, nodes: Sequence[Node], hosts: Mapping[str, str]) -> Sequence[Call]:
-        told = {_bare(node).id: node for node in nodes}
-        bare = {_bare(node).id: hosts[node.id] for node in nodes}
-        calls = self.ssh.introductions([_bare(node) for node in nodes], bare)
+        told, bare = {_bare(node).id: node for node in nodes}, [_bare(node) for node in nodes]
+        calls = self.ssh.introductions(bare, {each: hosts[told[each].id] for each in told})
         return [evolve(call, node=told[call.node.id]) for call in calls]
+
+    def foresee(self, task: str, node: Node) -> None:
+        self.ssh.foresee(task, _bare(node))
 
     def change(self, node: Node) -> KeyChange | None:
         return self.ssh.change(_bare(node))

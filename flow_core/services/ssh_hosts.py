@@ -35,11 +35,20 @@ def live_hosts(ports: Ports) -> tuple[list[SshHost], dict[str, str]]:
 
 
 def publish(ports: Ports, views: Sequence[TaskView]) -> None:
-    """Have ssh know the nodes of these tasks, if the user wants it to; a file that can't be written stays as it was."""
-    if ports.ssh_hosts is None or ports.provider.ssh is None or not ports.ssh_hosts.is_wanted():
+    """Have ssh know the nodes of these tasks, if the user wants it to; a file that can't be written stays as it was.
+
+    Flow's own commands begin with the first node of each.
+    """
+    ssh = ports.provider.ssh
+    if ssh is None:
+        return
+    for view in views:
+        for node in _reachable(view)[:1]:
+            ssh.foresee(view.record.name, node)
+    if ports.ssh_hosts is None or not ports.ssh_hosts.is_wanted():
         return
     live = {record.token for record in ports.journal.live(provider=ports.provider.name)}
-    hosts = _hosts(ports.provider.ssh, [view for view in views if view.record.token in live])
+    hosts = _hosts(ssh, [view for view in views if view.record.token in live])
     with suppress(Misconfigured, NoRoom):
         ports.ssh_hosts.write(ports.provider.name, rendered(hosts))
 

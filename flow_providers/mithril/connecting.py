@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from flow_adapters.later import Once, later
 from flow_adapters.origins import checked_base_url, origin_of
+from flow_adapters.ssh_ahead import Logins, folder_of
 from flow_core.errors import Misconfigured
 from flow_core.ports.provider import Provider, ProviderContext
 from flow_providers.mithril.facts import API_KEY, API_URL, LANES, LISTING_LAG_S, NAME, limits
@@ -29,7 +30,7 @@ def connect(context: ProviderContext) -> Provider:
     state = Path(context.state_dir) / NAME
     private = _text(context, "ssh_key")
     lag_s = _seconds(context, "mithril.listing_lag_s", LISTING_LAG_S)
-    shell = _shell(state, private)
+    shell = _shell(state, private, Logins(folder_of(state.parent)))
 
     def opened() -> Provider:
         from flow_providers.mithril.roles import open_provider
@@ -72,15 +73,12 @@ def connect(context: ProviderContext) -> Provider:
     )
 
 
-def _shell(state: Path, private: str | None) -> SshShell:
-    from flow_adapters import ssh_ahead
+def _shell(state: Path, private: str | None, logins: Logins) -> SshShell:
     from flow_adapters.ssh import SshShell
     from flow_adapters.ssh.asking import ask_at_terminal
 
     keys = [Path(private).expanduser()] if private else ()
-    return SshShell(
-        state_dir=state, keys=keys, ask_passphrase=ask_at_terminal, ahead=ssh_ahead.own()
-    )
+    return SshShell(state_dir=state, keys=keys, ask_passphrase=ask_at_terminal, logins=logins)
 
 
 def _key(context: ProviderContext, origin: str) -> str | None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from attrs import evolve
 
-from flow_adapters import ssh_ahead
 from flow_adapters.log_keep import FolderLogKeep
 from flow_adapters.ssh import SshShell
+from flow_adapters.ssh_ahead import Logins, folder_of
 from flow_cli.app import cli
 from flow_cli.invocation import Invocation
 from flow_core.services.session import Session
@@ -29,7 +29,7 @@ def shell_in(cloud: Cloud) -> SshShell:
         sudo=(),
         flow_home=str(folder / "flow-home"),
         connect_timeout_s=cloud.connect_timeout_s,
-        ahead=ssh_ahead.own(),
+        logins=Logins(folder_of(folder / "state")),
     )
 
 

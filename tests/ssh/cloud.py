@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import asdict, field, frozen
 
-from flow_adapters import ssh_ahead
 from flow_adapters.clocks import SystemClock
 from flow_adapters.journal import SqliteJournal
 from flow_adapters.later import later
 from flow_adapters.memory import MemoryLogKeep, UnpackedCode
 from flow_adapters.ssh import SshShell
 from flow_adapters.ssh.asking import ask_at_terminal
+from flow_adapters.ssh_ahead import Logins, folder_of
 from flow_adapters.vault import HeldVault
 from flow_adapters.wiring import Unwatched
 from flow_cli.__main__ import begun_ahead
@@ -84,7 +84,7 @@ class Cloud:
             ssh=self.ssh,
             ask_passphrase=ask_at_terminal,
             connect_timeout_s=self.connect_timeout_s,
-            ahead=ssh_ahead.own(),
+            logins=Logins(folder_of(folder / "state")),
         )
 
     def session(self, shell: SshShell | None = None, **ports: Any) -> Session:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from flow_adapters import ssh_ahead
-from flow_adapters.ssh_ahead import KEPT, Ahead
+from flow_adapters.ssh.trust import alias
+from flow_adapters.ssh_ahead import KEPT, Ahead, Logins
+from flow_core.services.watcher import Watcher
 from tests.ssh.cloud import Cloud, told
 from tests.ssh.conftest import Answer, Met, a_node, lone
 
@@ -24,7 +26,7 @@ def called(met: Met, node, place: Path, line: str = "true", **options: object) -
     ahead = Ahead(place)
     ahead.begin()
     try:
-        shell = met.make_shell(ssh=str(met.program), ahead=ahead, **options)
+        shell = met.make_shell(ssh=str(met.program), logins=Logins(place.parent, ahead), **options)
         return Answer(shell, node, line, lone=True)
     finally:
         ahead.close()
@@ -107,7 +109,7 @@ def test_two_calls_of_one_process_need_two_logins(met, node, place):
     called(met, node, place)
     ahead = Ahead(place)
     ahead.begin()
-    shell = met.make_shell(ssh=str(met.program), ahead=ahead)
+    shell = met.make_shell(ssh=str(met.program), logins=Logins(place.parent, ahead))
     logins = []
     for _ in range(3):
         assert 0 == Answer(shell, node, "true", lone=True).code
@@ -115,6 +117,35 @@ def test_two_calls_of_one_process_need_two_logins(met, node, place):
     ahead.close()
 
     assert [0, 1, 1] == [each - logins[0] for each in logins]
+
+
+def test_a_watcher_foresees_the_first_login(met, node, place):
+    """Of a node that it has met; one that it has not is passed over. It writes once, whatever it has connections to."""
+    shell = met.make_shell(ssh=str(met.program), logins=Logins(place.parent))
+    Answer(shell, node, "true")
+    shell.foresee("stranger", a_node(node.address.port, name="inst_B2"))
+    shell.foresee("train", node)
+    first = place.stat().st_mtime_ns
+    shell.foresee("train", node)
+    before = met.calls
+
+    assert ["train"] == [each.name for each in place.parent.iterdir()]
+    assert first == place.stat().st_mtime_ns
+    assert b"ran\n" == called(met, node, place, "echo ran").out
+    assert before + 1 == met.calls
+    assert first == place.stat().st_mtime_ns
+
+
+def test_the_watcher_foresees_live_tasks(sshd, tmp_path):
+    """Each look of its, which meets the nodes, keeps how the first one of a task is reached."""
+    cloud = Cloud(folder=str(tmp_path), key=str(sshd.user_key), ports=[sshd.port] * 2)
+    shell = cloud.shell()
+    session = cloud.session(shell)
+    Watcher(session.ports).tick()
+    kept = (tmp_path / "state" / "ahead" / "train").read_text()
+    shell.close()
+
+    assert alias("inst_0") in kept
 
 
 def test_only_the_last_tasks_are_kept(tmp_path):
