@@ -129,9 +129,8 @@ def begin(words: Sequence[str], environ: Mapping[str, str]) -> Ahead | None:
     global _own
     if sys.platform == "win32" or len(words) < 2 or not _NAME.fullmatch(words[1]):
         return None
-    if words[0] not in VERBS or (
-        words[0] == "ssh" and "--" not in words
-    ):  # a terminal has a login of its own
+    # A terminal, and what is given input, has a login of its own.
+    if words[0] not in VERBS or (words[0] == "ssh" and words[2:3] != ["--"]):
         return None
     _own = Ahead(folder_of(state_dir(environ)) / words[1])
     _own.begin()

@@ -163,6 +163,8 @@ def test_only_the_last_tasks_are_kept(tmp_path):
         ("logs train -f", True),
         ("ssh train -- nvidia-smi", True),
         ("ssh train", False),
+        ("ssh train -t -- htop", False),
+        ("ssh train --stdin -- cat", False),
         ("logs", False),
         ("logs --json train", False),
         ("logs ../train", False),
