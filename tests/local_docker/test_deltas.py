@@ -257,7 +257,7 @@ def test_an_archive_is_read_as_tarfile_reads_it(
     source = Given(archive)
     found = [
         (
-            each.name.rstrip("/"),
+            each.name.rstrip("/") if each.kind == tarfile.DIRTYPE else each.name,
             each.mode,
             each.kind,
             each.time,
