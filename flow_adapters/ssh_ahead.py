@@ -1,6 +1,6 @@
 """One login to a node, begun before the rest of a command has loaded.
 
-`flow logs TASK` and `flow ssh TASK -- COMMAND` load, ask the provider where the task's nodes are, and log in to one:
+`flow logs`, `flow ssh TASK -- COMMAND` and `flow upload` load, ask the provider where the task's nodes are, and log in:
 each takes about as long as the others. Where the watcher knows the node, or such a command was there before, the next
 begins with the very command of OpenSSH's client that would do, which logs in and waits for a line. Once it is known
 where the node is and how it is reached, what has begun is taken if it is, word for word, what would be begun now; else
@@ -25,7 +25,7 @@ from flow_adapters.places import made, state_dir
 from flow_core.errors import FlowError
 
 #: Commands whose second word is a task, and that log in to a node of it.
-VERBS = ("logs", "ssh")
+VERBS = ("logs", "ssh", "upload")
 #: How many tasks' are kept.
 KEPT = 64
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

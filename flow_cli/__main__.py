@@ -41,7 +41,11 @@ def begun_ahead(words: Sequence[str], environ: Mapping[str, str], work: Callable
 
 def _flow() -> int:
     words = sys.argv[1:]
-    return begun_ahead(words, os.environ, _run) if words[:1] in (["logs"], ["ssh"]) else _run()
+    return (
+        begun_ahead(words, os.environ, _run)
+        if words[:1] in (["logs"], ["ssh"], ["upload"])
+        else _run()
+    )
 
 
 def _run() -> int:

@@ -11,6 +11,7 @@ goes through sudo. On a node without sudo the call runs as its user.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Sequence
@@ -32,8 +33,8 @@ _KNOWN_TERM = (
     "if [ -t 1 ] && command -v infocmp >/dev/null 2>&1 && ! infocmp >/dev/null 2>&1; "
     "then export TERM=xterm-256color; fi"
 )
-#: Becomes the line that its input is, if any.
-WAITS = 'set -- "$(cat)" && [ -n "$1" ] && exec sh -c "$1"'
+#: Becomes the line that its input begins with, as `spelled` writes it, if any; the rest is that line's input.
+WAITS = 'IFS= read -r line && exec sh -c "$(printf %b "$line")"'
 _SAY_LEADER = "printf '\\036flow-leader %d\\n' $$ >&2"
 
 
@@ -105,6 +106,11 @@ def call_line(
     """
     script = f"{_entering(workspace, flow_home)}\n{line}"
     return _shell(script, sudo, first=f"{_SAY_LEADER}; ", keeps_code=keeps_code)
+
+
+def spelled(line: str) -> bytes:
+    """Return a line, or several, as what `WAITS` reads."""
+    return os.fsencode(line).replace(b"\\", b"\\\\").replace(b"\n", b"\\n") + b"\n"
 
 
 def python_line(script: str, *arguments: str) -> str:

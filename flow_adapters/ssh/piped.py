@@ -17,7 +17,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from flow_adapters.ssh.lines import GRACE_S, Head, Tail, ending_surely_line
+from flow_adapters.ssh.lines import GRACE_S, Head, Tail, ending_surely_line, spelled
 from flow_adapters.ssh.openssh import OWN_FAILURE, ssh_words
 from flow_core.domain.allocation import Node
 from flow_core.domain.run import Stream
@@ -122,10 +122,14 @@ class Client:
                 while rest:
                     rest = rest[self._ssh.stdin.write(rest) :]
 
+    def become(self, line: str) -> None:
+        """Have what waits there for a line become it; what is sent from now on is its input."""
+        self.send([spelled(line)])
+
     def go_on(self, line: str, *, timeout_s: float | None) -> None:
-        """Have what an upload left there become a line, which has no input."""
+        """Have what waits there become a line without input."""
         self._ends = None if timeout_s is None else time.monotonic() + timeout_s
-        self.send([os.fsencode(line)])
+        self.become(line)
         self.end_input()
 
     def end_input(self) -> None:

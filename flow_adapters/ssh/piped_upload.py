@@ -16,15 +16,21 @@ from flow_core.ports.shell import NodeEvent, NodeExit, NodeLost
 
 
 def uploaded(
-    way: Way, line: str, bundle: Bundle | Packing, *, hold: Callable[[Client], None]
+    way: Way,
+    line: str,
+    bundle: Bundle | Packing,
+    *,
+    hold: Callable[[Client], None],
+    begun: Client | None = None,
 ) -> Generator[NodeEvent, None, bool]:
     """Send one node what it lacks of a snapshot, by the line that `upload_talk` made; return as `called` does.
 
-    Whoever has sent something is likely to come again at once. So a client that keeps a door is handed to `hold`.
+    One that has `begun` is at that line already. Whoever has sent something is likely to come again at once. So a
+    client that keeps a door is handed to `hold`.
     """
     node = way.node
     try:
-        client = Client(way, line, has_input=True, keeps_door=way.keeps_door)
+        client = begun or Client(way, line, has_input=True, keeps_door=way.keeps_door)
     except OSError:
         return False
     talk = Talk()

@@ -316,17 +316,9 @@ class SshShell:
             yield from self._run_many([call], timeout_s)
 
     def _uploaded(self, nodes: Collection[Node], bundle: Bundle | Packing, text: str) -> Events:
-        """Send a snapshot to one node, by OpenSSH's client where no connection of ours is there yet."""
         (node,) = nodes
-        way = self._way(node, keeps_door=True)
-        if way is not None:
-            from flow_adapters.ssh.piped_upload import uploaded
-            from flow_adapters.ssh.upload_talk import staying
-
-            line = self._line(node, staying(text) if way.keeps_door else text, keeps_code=True)
-            if (yield from uploaded(way, line, bundle, hold=self._doors.hold)):
-                return
-        yield from self._upload(nodes, bundle, text)
+        if not (yield from self._lone.upload(node, bundle, text)):
+            yield from self._upload(nodes, bundle, text)
 
     def _attached(self, node: Node, text: str) -> int:
         from flow_adapters.ssh.reasons import Lost

@@ -11,9 +11,11 @@ import pytest
 from flow_adapters import ssh_ahead
 from flow_adapters.ssh.trust import alias
 from flow_adapters.ssh_ahead import KEPT, Ahead, Logins
+from flow_core.ports.shell import NodeExit
 from flow_core.services.watcher import Watcher
 from tests.ssh.cloud import Cloud, told
 from tests.ssh.conftest import Answer, Met, a_node, lone
+from tests.ssh.uploads import packed
 
 
 @pytest.fixture
@@ -58,6 +60,27 @@ def test_a_call_is_what_it_is_without(met, node, place, end):
 
     assert before + 1 == met.calls
     assert (wanted, usual.err, usual.code) == (found, ahead.err, ahead.code)
+
+
+def test_an_upload_goes_there_too(met, node, place, tmp_path):
+    """It is sent by what began ahead, which then becomes the call behind it."""
+    called(met, node, place)
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "a").write_text("it's \\ a\n")
+    ahead = Ahead(place)
+    ahead.begin()
+    shell = met.make_shell(ssh=str(met.program), logins=Logins(place.parent, ahead))
+    target, before = tmp_path / "to", met.calls
+    bundle = packed(tmp_path / "tree", tmp_path / "t.tar")
+    sent = list(shell.upload([node], bundle, target=str(target)))
+    after = Answer(shell, node, f"cat {target}/a; cat; exit 3", lone=True)
+    logins = met.calls
+    ahead.close()
+
+    assert [NodeExit(node, 0)] == sent
+    assert (3, b"it's \\ a\n") == (after.code, after.out)
+    assert logins <= before + 1
+    assert [] == clients_of(tmp_path)
 
 
 def test_what_is_kept_is_the_owner_s(met, node, place):
@@ -173,6 +196,8 @@ def test_only_the_last_tasks_are_kept(tmp_path):
         ("logs train", True),
         ("logs train -f", True),
         ("ssh train -- nvidia-smi", True),
+        ("upload train", True),
+        ("upload train src --yes", True),
         ("ssh train", False),
         ("ssh train -t -- htop", False),
         ("ssh train --stdin -- cat", False),

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from flow_adapters.ssh.lines import Head, call_line, ending_line, terminal_line
+from flow_adapters.ssh.lines import WAITS, Head, call_line, ending_line, spelled, terminal_line
 
 ODD = "printf '%s|' 'a b' \"c'd\" '$x' '\\' \"$(echo !)\""
 
@@ -81,3 +86,27 @@ def test_a_terminal_s_line_keeps_the_code(sudo, tmp_path):
             text = terminal_line(line, workspace=str(tmp_path), sudo=prefix)
 
             assert code == subprocess.run(["sh", "-c", text], check=False).returncode
+
+
+SHELLS = [each for each in ("sh", "bash", "dash", "busybox") if shutil.which(each)]
+
+
+@given(words=st.lists(st.binary(max_size=40).filter(lambda word: b"\0" not in word), max_size=4))
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_becomes_any_line_and_leaves_it_its_input(shell: str, words: list[bytes]):
+    """Lines with newlines, backslashes and bytes of no encoding are what they were; what follows is theirs to read."""
+    line = "\n".join(["printf '[%s]' \\", shlex.join(["-", *map(os.fsdecode, words)]), "cat"])
+    program = [shell, "sh"] if shell == "busybox" else [shell]
+    said = subprocess.run(
+        [*program, "-c", WAITS],
+        input=spelled(line) + b"in\nput",
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+
+    assert b"".join(b"[%b]" % word for word in (b"-", *words)) + b"in\nput" == said
+
+
+def test_a_shell_that_waits_in_vain_fails():
+    """Where no line comes, nothing is run."""
+    assert 1 == subprocess.run(["sh", "-c", WAITS], input=b"", check=False).returncode
