@@ -86,7 +86,7 @@ def test_errors_come_back_from_the_node():
 def test_a_failed_item_is_tried_again_on_another_node(tmp_path):
     """With two nodes there, the second try is not where the first was."""
     list(double.map(range(40), concurrency=2))
-    first, second = second_time.spawn(str(tmp_path / "marker")).result(PATIENCE_S)
+    [(first, second)] = second_time.map([str(tmp_path / "marker")], concurrency=2)
 
     assert first != second
     assert 2 == len(flow.tasks())

@@ -18,7 +18,14 @@ from flow_core.domain.run import RunPhase
 from flow_core.domain.shape import parse_shape
 from flow_providers.mock.process_nodes import Times
 from tests.mock.hosts import NOW, Host
-from tests.node.kit import PATIENCE_S, Bell, is_alive, wait_for_bytes, wait_for_holder
+from tests.node.kit import (
+    PATIENCE_S,
+    Bell,
+    is_alive,
+    wait_for_bytes,
+    wait_for_holder,
+    wait_for_no_process,
+)
 
 FOREVER = "while :; do sleep 0.05; done"
 
@@ -146,8 +153,7 @@ def test_a_stop_right_after_a_boot_leaves_nothing_running(host):
     """A node that was not up yet when it was switched off doesn't come up."""
     host.boot("n", FOREVER)
     host.nodes.stop("n", at=NOW)
-    if (host.nodes.folder("n") / "init.lock").exists():
-        host.down("n")
+    wait_for_no_process(str(host.nodes.folder("n")))
 
     assert not host.nodes.is_up("n")
     assert "it is stopped" == host.nodes.absence("n")

@@ -60,11 +60,22 @@ def wait_for_holder(lock: Path) -> None:
     _watch("os.path.exists(path) and held(path)", lock, 0)
 
 
+def wait_for_no_process(word: str) -> None:
+    """Return once no process was started with `word` among its arguments, but for those that wait for that."""
+    _watch("not any(path in each for each in others())", Path(word), 0)
+
+
 def _watch(claim: str, path: Path, number: int) -> None:
     """Wait for a process that ends when a claim about a file is true: what it waits for has no event of its own."""
     program = f"""
-import fcntl, os, select, sys
+import fcntl, glob, os, select, sys
 path, number = sys.argv[1], int(sys.argv[2])
+def others():
+    for each in glob.glob('/proc/[0-9]*/cmdline'):
+        if each == '/proc/%d/cmdline' % os.getpid(): continue
+        try:
+            with open(each, 'rb') as file: yield os.fsdecode(file.read()).split('\\0')
+        except OSError: continue
 def held(path):
     with open(path) as file:
         try: fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
