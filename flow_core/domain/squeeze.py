@@ -14,12 +14,16 @@ import io
 import itertools
 import keyword
 import string
+import threading
 import tokenize
 from collections import Counter
 from collections.abc import Collection, Iterator
 
 #: Letters for what the whole module knows; few functions come as far as the last small ones.
 _BIG = string.ascii_uppercase + string.ascii_lowercase[:15:-1]
+
+#: CPython 3.11 counts how deep the trees of all threads are as if they were one's, and fails on the sum.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 def squeezed_python(source: str) -> str:
@@ -30,9 +34,10 @@ def squeezed_python(source: str) -> str:
     of `source`.
     """
     first = source.partition("\n")[0]
-    tree = _Undressed().visit(ast.parse(source))
-    tree = _renamed(tree)
-    lines = _tight(ast.unparse(ast.fix_missing_locations(tree))).splitlines(keepends=True)
+    with _ONE_AT_A_TIME:
+        tree = _Undressed().visit(ast.parse(source))
+        tree = _renamed(tree)
+        lines = _tight(ast.unparse(ast.fix_missing_locations(tree))).splitlines(keepends=True)
     text = "".join(map(_without_brackets, lines))
     return f"{first}\n{text}" if first.startswith("#!") else text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 from attrs import evolve
 
@@ -59,8 +60,16 @@ class Calls:
         return task_from_mapping({key: value for key, value in raw.items() if value is not None})
 
     def hire(self, spec: TaskSpec) -> str:
-        """Submit a worker and return its token; see `Tasks.submit`. Its code is packed before this returns."""
-        return self._tasks.submit(evolve(spec, retries=max(spec.retries, 2))).token
+        """Submit a worker and return its token; see `Tasks.submit`. Its code is packed before this returns.
+
+        Where that fails there is none: whoever sees to submitted tasks is told that nobody wants it.
+        """
+        try:
+            return self._tasks.submit(evolve(spec, retries=max(spec.retries, 2))).token
+        except BaseException:
+            with suppress(FlowError):
+                self.dismiss(spec.name or "")
+            raise
 
     def node(self, token: str, *, is_wanted: Callable[[], bool]) -> Node | None:
         """Wait for the worker's node to run it; return the node, or None once nobody wants it.

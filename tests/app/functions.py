@@ -83,6 +83,15 @@ def second_time(marker: str) -> tuple[int, int]:
     return int(Path(marker).read_text()), os.getpid()
 
 
+@app.function(gpu="a100", timeout=60)
+def together(folder: str, number: int) -> int:
+    """Return this process's id once another is here, too: both workers have come then."""
+    Path(folder, str(os.getpid())).touch()
+    while len(list(Path(folder).iterdir())) < 2:
+        threading.Event().wait(0.01)
+    return os.getpid()
+
+
 @app.function(gpu="a100", timeout=0.5)
 def slow() -> None:
     """Take longer than allowed."""

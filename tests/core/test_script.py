@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -39,6 +40,14 @@ TASKS = st.builds(
 def test_a_task_comes_back_as_it_went_in(task):
     """Whatever a task holds, lone surrogates included, the script carries it unchanged."""
     assert task == parse_script(render_script(task, files=FILES))
+
+
+def test_threads_may_squeeze_at_once():
+    """An App's workers are hired by threads of their own; CPython 3.11's parser isn't safe from each other."""
+    with ThreadPoolExecutor(8) as threads:
+        texts = set(threads.map(lambda _: squeezed_python(FILES.helper), range(16)))
+
+    assert 1 == len(texts)
 
 
 def test_equal_tasks_give_equal_scripts():
