@@ -28,7 +28,7 @@ class MakeLine(Protocol):
 
 
 class LoneCalls:
-    """Each node is called so once: whoever comes again is better off with a connection of ours.
+    """Each node is logged in to so once, besides a login that began early; then a connection of ours is better.
 
     `way` says how OpenSSH's client reaches a node, and whether it `keeps_door`; None where it can't. Threads may share
     one.

@@ -1,7 +1,8 @@
 """The logs role played over the shell, for providers that keep no logs themselves.
 
-The node helper is asked while the node is there. What a reader gets is kept on this machine, and before nodes are given
-back, so is what is left (`give_back`), so that a log's end is never lost with its node.
+The node is asked while it is there: its helper for reports, and for its log a program that is sent along. What somebody
+reads is kept on this machine, and before nodes are given back, so is what is left (`give_back`), so that a log's end is
+never lost with its node.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
     from flow_core.ports.log_keep import LogKeep
     from flow_core.ports.provider import Provider
 
-#: Real seconds a node may take to answer one question of the helper's.
+#: Real seconds a node may take to answer one question.
 ANSWER_S = 30.0
 #: How much of a log is asked for, and kept, at once, in bytes.
 _AT_ONCE = 1 << 20
-#: How much one answer may bring to whoever takes it as it comes. Starting the helper costs the node 50 ms.
+#: How much one answer may bring to whoever takes it as it comes. Each question costs a start of Python there.
 _AT_MOST = 256 << 20
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
